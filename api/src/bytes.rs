@@ -58,6 +58,37 @@ impl<'de> Deserialize<'de> for Key {
 #[schema(value_type = String, pattern = "^[0-9a-f]{64}$")]
 pub struct Hash([u8; 32]);
 
+impl Hash {
+    /// `None` if `text` is not 64 hexadecimal digits.
+    pub fn parse(text: &str) -> Option<Self> {
+        let digits = text.as_bytes();
+        let mut bytes = [0; 32];
+        if digits.len() != 2 * bytes.len() {
+            return None;
+        }
+        for (byte, pair) in bytes.iter_mut().zip(digits.chunks_exact(2)) {
+            let [high, low] = [pair[0], pair[1]].map(|digit| char::from(digit).to_digit(16));
+            *byte = u8::try_from(high? * 16 + low?).ok()?;
+        }
+        Some(Self(bytes))
+    }
+
+    pub fn bytes(&self) -> [u8; 32] {
+        self.0
+    }
+}
+
+impl<'de> Deserialize<'de> for Hash {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let text = String::deserialize(deserializer)?;
+        Self::parse(&text).ok_or_else(|| {
+            D::Error::custom(format!(
+                "`{text}` is not a hash; give 64 hexadecimal digits"
+            ))
+        })
+    }
+}
+
 impl Display for Hash {
     fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
         self.0.iter().try_for_each(|byte| write!(f, "{byte:02x}"))
@@ -157,6 +188,17 @@ mod tests {
         bytes[30..].copy_from_slice(&[1, 0xab]);
         let text = Hash(bytes).to_string();
         assert_eq!(text, format!("{}01ab", "0".repeat(60)));
+    }
+
+    #[test]
+    fn a_hash_is_read_from_64_hexadecimal_digits() {
+        let text = format!("0a{}", "f".repeat(62));
+        let hash = Hash::parse(&text).unwrap();
+        assert_eq!((hash.bytes()[0], hash.bytes()[31]), (10, 255));
+        assert_eq!(hash.to_string(), text);
+        for text in ["", "0a", &"g".repeat(64), &"é".repeat(32), &"0".repeat(66)] {
+            assert_eq!(Hash::parse(text), None, "{text}");
+        }
     }
 
     #[test]

@@ -8,13 +8,17 @@ use driftshield_service::config_file::{self, Within};
 use ipnet::IpNet;
 use serde::Deserialize;
 
-use crate::{admission::Rate, client_address::TrustedProxies, connections::ConnectionLimits};
+use crate::{
+    admission::Rate, client_address::TrustedProxies, connections::ConnectionLimits,
+    transactions::ChainSettings,
+};
 
 /// A configuration file, in TOML. Every key can be left out.
 #[derive(Default, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct ConfigFile {
     database_url: Option<String>,
+    rpc_url: Option<String>,
     listen: Option<SocketAddr>,
     operations_listen: Option<SocketAddr>,
     public_url: Option<String>,
@@ -22,7 +26,16 @@ pub struct ConfigFile {
     ready_age_secs: Option<ReadyAgeSecs>,
     min_slot_wait_ms: Option<MinSlotWaitMs>,
     cache_mib: Option<CacheMib>,
+    transactions: TransactionsSection,
     limits: LimitsSection,
+}
+
+/// What transactions pay for priority.
+#[derive(Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+struct TransactionsSection {
+    max_priority_fee: Option<PriorityFee>,
+    priority_fee_percentile: Option<Percentile>,
 }
 
 /// What one client, and all together, can use.
@@ -38,6 +51,8 @@ struct LimitsSection {
 type ReadyAgeSecs = Within<1, 86_400>;
 type MinSlotWaitMs = Within<0, 5_000>;
 type CacheMib = Within<0, 65_536>;
+type PriorityFee = Within<0, 1_000_000_000>;
+type Percentile = Within<0, 100>;
 type RequestsPerSecond = Within<0, 1_000_000>;
 type RequestBurst = Within<1, 1_000_000>;
 type Connections = Within<1, 1_000_000>;
@@ -53,6 +68,10 @@ pub struct Options {
     /// role driftshield_api
     #[arg(long, env = "DATABASE_URL", hide_env_values = true)]
     database_url: Option<String>,
+    /// URL of the Solana RPC node from which transactions are built and on which they are simulated
+    /// [default: none; routes that build transactions answer 503]
+    #[arg(long, env = "RPC_URL", hide_env_values = true)]
+    rpc_url: Option<String>,
     /// Address to listen on; with port 0, a free port, which the log reports [default: 127.0.0.1:8080]
     #[arg(long, env = "API_LISTEN")]
     listen: Option<SocketAddr>,
@@ -82,6 +101,13 @@ pub struct Options {
     /// Memory for answers that can be given again, in MiB; 0 turns the cache off [default: 128]
     #[arg(long, env = "API_CACHE_MIB", value_name = "MIB")]
     cache_mib: Option<CacheMib>,
+    /// Highest priority fee of a transaction, in micro-lamports per compute unit of its limit
+    /// [default: 100000]
+    #[arg(long, env = "API_MAX_PRIORITY_FEE", value_name = "MICROLAMPORTS")]
+    max_priority_fee: Option<PriorityFee>,
+    /// Percentile of the recent blocks' lowest priority fees that a transaction pays [default: 60]
+    #[arg(long, env = "API_PRIORITY_FEE_PERCENTILE", value_name = "PERCENT")]
+    priority_fee_percentile: Option<Percentile>,
     /// Requests a second that one address can send; 0 turns the limit off [default: 100]
     #[arg(long, env = "API_REQUESTS_PER_SECOND", value_name = "N")]
     requests_per_second: Option<RequestsPerSecond>,
@@ -100,6 +126,7 @@ pub struct Options {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Settings {
     pub database_url: String,
+    pub chain: ChainSettings,
     pub listen: SocketAddr,
     /// Address for operators; `None` if it serves none.
     pub operations_listen: Option<SocketAddr>,
@@ -129,27 +156,24 @@ impl Options {
     }
 
     fn or_file(self, file: ConfigFile) -> anyhow::Result<Settings> {
+        let (rate, connections) = self.limits(&file.limits);
+        let (max_priority_fee, priority_fee_percentile) = self.priority_fees(&file.transactions);
+        let ready_age = number(self.ready_age_secs, file.ready_age_secs, 60);
+        let min_slot_wait = number(self.min_slot_wait_ms, file.min_slot_wait_ms, 2_000);
         let database_url = self.database_url.or(file.database_url);
-        let public_url = self.public_url.or(file.public_url);
-        if let Some(url) = &public_url {
-            let is_http = url.starts_with("http://") || url.starts_with("https://");
-            ensure!(is_http, "public_url is not an HTTP URL; give https://HOST");
-        }
-        let limits = file.limits;
-        let number = |option: Option<u64>, default: u64| option.unwrap_or(default);
-        let per_second = self.requests_per_second.or(limits.requests_per_second);
-        let burst = self.request_burst.or(limits.request_burst);
-        let connections = self.connections.or(limits.connections);
-        let per_address = self
-            .connections_per_address
-            .or(limits.connections_per_address);
-        let ready_age = self.ready_age_secs.or(file.ready_age_secs);
-        let min_slot_wait = self.min_slot_wait_ms.or(file.min_slot_wait_ms);
-        let cache_mib = self.cache_mib.or(file.cache_mib);
         let networks = self.trusted_proxies.or(file.trusted_proxies);
+        let public_url = self.public_url.or(file.public_url);
+        let rpc_url = self.rpc_url.or(file.rpc_url);
+        require_http("public_url", public_url.as_deref())?;
+        require_http("rpc_url", rpc_url.as_deref())?;
         Ok(Settings {
             database_url: database_url
                 .context("the database is missing; give --database-url or set DATABASE_URL")?,
+            chain: ChainSettings {
+                rpc_url,
+                max_priority_fee,
+                priority_fee_percentile,
+            },
             listen: self
                 .listen
                 .or(file.listen)
@@ -157,19 +181,53 @@ impl Options {
             operations_listen: self.operations_listen.or(file.operations_listen),
             public_url: public_url.map(|url| url.trim_end_matches('/').to_owned()),
             trusted_proxies: TrustedProxies(networks.unwrap_or_default()),
-            ready_age: Duration::from_secs(number(ready_age.map(Within::get), 60)),
-            min_slot_wait: Duration::from_millis(number(min_slot_wait.map(Within::get), 2_000)),
-            cache_bytes: number(cache_mib.map(Within::get), 128) << 20,
-            rate: Rate::new(
-                number(per_second.map(Within::get), 100),
-                number(burst.map(Within::get), 500),
-            ),
-            connections: ConnectionLimits {
-                total: number(connections.map(Within::get), 20_000) as usize,
-                per_address: number(per_address.map(Within::get), 500) as usize,
-            },
+            ready_age: Duration::from_secs(ready_age),
+            min_slot_wait: Duration::from_millis(min_slot_wait),
+            cache_bytes: number(self.cache_mib, file.cache_mib, 128) << 20,
+            rate,
+            connections,
         })
     }
+
+    fn limits(&self, file: &LimitsSection) -> (Option<Rate>, ConnectionLimits) {
+        let rate = Rate::new(
+            number(self.requests_per_second, file.requests_per_second, 100),
+            number(self.request_burst, file.request_burst, 500),
+        );
+        let total = number(self.connections, file.connections, 20_000);
+        let (flag, key) = (self.connections_per_address, file.connections_per_address);
+        let connections = ConnectionLimits {
+            total: total as usize,
+            per_address: number(flag, key, 500) as usize,
+        };
+        (rate, connections)
+    }
+
+    /// The highest fee, and the percentile of recent fees.
+    fn priority_fees(&self, file: &TransactionsSection) -> (u64, u8) {
+        let (flag, key) = (self.priority_fee_percentile, file.priority_fee_percentile);
+        let percentile = number(flag, key, 60) as u8; // at most 100
+        let highest = number(self.max_priority_fee, file.max_priority_fee, 100_000);
+        (highest, percentile)
+    }
+}
+
+fn number<const MIN: u64, const MAX: u64>(
+    flag: Option<Within<MIN, MAX>>,
+    key: Option<Within<MIN, MAX>>,
+    default: u64,
+) -> u64 {
+    flag.or(key).map_or(default, Within::get)
+}
+
+/// Refuses another URL than one of HTTP. The error doesn't quote it: it can contain a secret.
+fn require_http(key: &str, url: Option<&str>) -> anyhow::Result<()> {
+    let is_http = |url: &str| url.starts_with("http://") || url.starts_with("https://");
+    ensure!(
+        url.is_none_or(is_http),
+        "{key} is not an HTTP URL; give https://HOST"
+    );
+    Ok(())
 }
 
 #[cfg(test)]
@@ -178,6 +236,10 @@ impl Settings {
     pub fn of_tests() -> Self {
         let options =
             Options::parse_from(["api", "--database-url", "postgres://nobody@localhost:1/n"]);
+        let options = Options {
+            rpc_url: None,
+            ..options
+        };
         options.or_file(ConfigFile::default()).expect("valid")
     }
 }
@@ -204,6 +266,10 @@ mod tests {
         let complete = config_file::with_all_keys(SAMPLE);
         let set = settings(&["--database-url", "postgres:///d"], &complete).expect("valid");
         let expected = Settings {
+            chain: ChainSettings {
+                rpc_url: set.chain.rpc_url.clone(),
+                ..defaults.chain
+            },
             operations_listen: set.operations_listen,
             public_url: set.public_url.clone(),
             trusted_proxies: set.trusted_proxies.clone(),
@@ -214,6 +280,7 @@ mod tests {
         // Names every key, so that a new one is not forgotten.
         let ConfigFile {
             database_url,
+            rpc_url,
             listen,
             operations_listen,
             public_url,
@@ -221,6 +288,11 @@ mod tests {
             ready_age_secs,
             min_slot_wait_ms,
             cache_mib,
+            transactions:
+                TransactionsSection {
+                    max_priority_fee,
+                    priority_fee_percentile,
+                },
             limits:
                 LimitsSection {
                     requests_per_second,
@@ -229,6 +301,8 @@ mod tests {
                     connections_per_address,
                 },
         } = config_file::parse(&complete).expect("valid");
+        assert!(rpc_url.is_some() && max_priority_fee.is_some());
+        assert!(priority_fee_percentile.is_some());
         assert!(database_url.is_some() && listen.is_some() && operations_listen.is_some());
         assert!(public_url.is_some() && trusted_proxies.is_some() && ready_age_secs.is_some());
         assert!(min_slot_wait_ms.is_some() && cache_mib.is_some());
@@ -259,6 +333,11 @@ mod tests {
         for (file, part) in [
             ("", "--database-url"),
             ("database_url = 'd'\npublic_url = 'ftp://x'", "public_url"),
+            ("database_url = 'd'\nrpc_url = 'ws://x'", "rpc_url"),
+            (
+                "[transactions]\npriority_fee_percentile = 101",
+                "transactions.priority_fee_percentile: give a whole number from 0 to 100",
+            ),
             ("trusted_proxies = ['10.0.0.0/33']", "trusted_proxies[0]: "),
             (
                 "[limits]\nconnections = 0",

@@ -6,6 +6,7 @@ mod aborts;
 mod hostile;
 mod lists;
 mod routes;
+mod transactions;
 mod walks;
 
 use std::{collections::BTreeSet, env, sync::LazyLock};
@@ -57,8 +58,11 @@ impl Api {
     }
 
     fn on(db: PgPool) -> Self {
-        let settings = Settings::of_tests();
-        let state = AppState::new(db.clone(), &settings, CancellationToken::new());
+        Self::with_settings(db, &Settings::of_tests())
+    }
+
+    fn with_settings(db: PgPool, settings: &Settings) -> Self {
+        let state = AppState::new(db.clone(), settings, CancellationToken::new());
         let router = app(state, "https://api.test");
         Self { db, router }
     }
@@ -79,6 +83,7 @@ impl Api {
                 && !names.iter().any(|name| *name == "cursor")
         };
         paths
+            .filter(|(_, methods)| methods["get"]["tags"][0] != "actions")
             .filter(|(_, methods)| is_of_one(&methods["get"]["parameters"]))
             .map(|(path, _)| path.clone())
             .collect()

@@ -21,8 +21,9 @@ use crate::{bytes::Key, state::AppState};
 #[openapi(
     info(
         title = "DriftShield API",
-        description = "Read-only access to a mirror of the program's accounts and events. Amounts, \
-            event ids and other 64-bit integers are decimal strings, keys and signatures are base58, \
+        description = "Access to a mirror of the program's accounts and events, and unsigned transactions \
+            for wallets to sign: the API can neither sign nor send. Amounts, event ids and other 64-bit \
+            integers are decimal strings, keys and signatures are base58, \
             hashes are hex, times are RFC 3339; `seq`, `epoch`, `slot`, positions, versions and durations \
             are JSON numbers. docs/events.md describes the bodies of events. Each answer is read from one \
             snapshot of the mirror. The headers X-Epoch, X-Slot, X-Finalized-Slot, X-Seq and \
@@ -30,7 +31,7 @@ use crate::{bytes::Key, state::AppState};
             address: `life` tells the accounts at an address apart, and routes of one account return the \
             current one unless a `life` is given. A cursor of another epoch is refused as \
             `cursor-expired`; while accounts are newer than events, reads are refused as \
-            `mirror-settling`. The WebSocket /api/v1/ws pushes changes; docs/websocket.md and /api-docs/asyncapi.json describe it."
+            `mirror-settling`. docs/transactions.md describes the transactions. The WebSocket /api/v1/ws pushes changes; docs/websocket.md and /api-docs/asyncapi.json describe it."
     ),
     components(schemas(Key)),
     tags(
@@ -43,6 +44,8 @@ use crate::{bytes::Key, state::AppState};
         (name = "users", description = "Users: the people behind wallets"),
         (name = "wallets", description = "Wallets: balances, movements and statements"),
         (name = "analytics", description = "Portfolios, the health of models, totals and rankings"),
+        (name = "transactions", description = "Unsigned transactions to sign and send"),
+        (name = "actions", description = "Solana Actions: the same transactions for wallets and blinks"),
         (name = "events", description = "Events of the program, in order"),
         (name = "health", description = "Health of the service"),
     )

@@ -65,7 +65,7 @@ pub async fn wait_for_min_slot(app: &AppState, uri: &Uri) -> Result<(), Problem>
 }
 
 /// Reads `min_slot` from the query string; `None` if it is absent.
-fn min_slot(uri: &Uri) -> Result<Option<i64>, Problem> {
+pub fn min_slot(uri: &Uri) -> Result<Option<i64>, Problem> {
     let mut pairs = form_urlencoded::parse(query(uri).as_bytes());
     let Some((_, slot)) = pairs.find(|(name, _)| name == "min_slot") else {
         return Ok(None);

@@ -16,7 +16,7 @@ use serde::Serialize;
 use sqlx::postgres::{PgDatabaseError, PgSeverity};
 use utoipa::ToSchema;
 
-use crate::{socket::handshake, sql::is_recovery_conflict, values::U64};
+use crate::{socket::handshake, sql::is_recovery_conflict, transactions::Failure, values::U64};
 
 use kinds::Kind;
 
@@ -83,6 +83,8 @@ pub enum Problem {
         /// `limit` in words.
         advice: Option<String>,
     },
+    #[error(transparent)]
+    Transaction(#[from] Failure),
     #[error("WebSocket version {0} is not supported; use version 13")]
     WebSocketVersion(String),
     #[error("server has its maximum of {0} WebSockets; connect again in a few seconds")]
@@ -125,6 +127,7 @@ impl Problem {
             Self::SlotNotReached { .. } => &kinds::SLOT_NOT_REACHED,
             Self::MirrorSettling { .. } => &kinds::MIRROR_SETTLING,
             Self::ProgramError(_) | Self::Refused { .. } => &kinds::PROGRAM_ERROR,
+            Self::Transaction(failure) => failure.kind(),
             Self::WebSocketVersion(_) => &kinds::WEBSOCKET_VERSION,
             Self::TooManySockets(_) => &kinds::TOO_MANY_SOCKETS,
             Self::TooManySocketsOfAddress(_) => &kinds::TOO_MANY_SOCKETS_OF_ADDRESS,
@@ -134,6 +137,10 @@ impl Problem {
             Self::Unavailable(_) => &kinds::UNAVAILABLE,
             Self::Internal(_) => &kinds::INTERNAL,
         }
+    }
+
+    pub fn status(&self) -> StatusCode {
+        self.kind().status
     }
 
     /// Last segment of the problem's `type`.
@@ -147,12 +154,25 @@ impl Problem {
     }
 
     /// Seconds after which the same request can succeed.
-    fn retry_after_secs(&self) -> Option<u64> {
+    pub fn retry_after_secs(&self) -> Option<u64> {
         match self {
             Self::RateLimited { retry_after_secs } => Some(*retry_after_secs),
-            Self::SlotNotReached { .. } | Self::TooManySocketsOfAddress(_) => Some(1),
-            _ if self.kind().status == StatusCode::SERVICE_UNAVAILABLE => Some(1),
-            _ => None,
+            Self::TooManySocketsOfAddress(_) => Some(1),
+            _ => match self.status() {
+                StatusCode::TOO_EARLY | StatusCode::SERVICE_UNAVAILABLE => Some(1),
+                _ => None,
+            },
+        }
+    }
+
+    /// Logs what the operator has to know of.
+    pub fn log(&self) {
+        match self {
+            Self::Internal(error) | Self::Unavailable(error) => {
+                tracing::error!(error = %error, "request failed");
+            }
+            Self::Transaction(failure) => failure.log(),
+            _ => {}
         }
     }
 
@@ -299,13 +319,13 @@ impl ProgramError {
 impl IntoResponse for Problem {
     /// Leaves the body to [`write_body`], which knows the request's id.
     fn into_response(self) -> Response {
-        let mut response = self.kind().status.into_response();
+        let mut response = self.status().into_response();
         response.extensions_mut().insert(Arc::new(self));
         response
     }
 }
 
-/// Writes the body of each problem, and logs `Internal` and `Unavailable`.
+/// Writes the body of each problem, and logs what is the server's own fault.
 pub async fn write_body(
     State(types): State<ProblemTypes>,
     request: Request,
@@ -316,12 +336,7 @@ pub async fn write_body(
     let Some(problem) = response.extensions_mut().remove::<Arc<Problem>>() else {
         return response;
     };
-    match &*problem {
-        Problem::Internal(error) | Problem::Unavailable(error) => {
-            tracing::error!(error = %error, "request failed");
-        }
-        _ => {}
-    }
+    problem.log();
     let body = Json(problem.body(&types, &id)).into_response();
     let (parts, body) = body.into_parts();
     *response.body_mut() = body;
@@ -334,7 +349,7 @@ pub async fn write_body(
     if let Some(secs) = problem.retry_after_secs() {
         headers.insert(header::RETRY_AFTER, HeaderValue::from(secs));
     }
-    if problem.kind().status == StatusCode::UPGRADE_REQUIRED {
+    if problem.status() == StatusCode::UPGRADE_REQUIRED {
         headers.extend(handshake::upgrade_headers());
     }
     response

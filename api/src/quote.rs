@@ -317,12 +317,12 @@ async fn accounts<const N: usize>(
     Ok(accounts)
 }
 
-fn not_listed() -> Problem {
+pub fn not_listed() -> Problem {
     program_error(error::code(DriftShieldError::ModelNotListed))
 }
 
 /// The problem for a purchase that a rule refuses.
-fn refused(refusal: Refusal, decimals: u8) -> Problem {
+pub fn refused(refusal: Refusal, decimals: u8) -> Problem {
     match program_error(error::code(refusal::error(refusal))) {
         Problem::ProgramError(error) => Problem::Refused {
             error,
@@ -334,7 +334,7 @@ fn refused(refusal: Refusal, decimals: u8) -> Problem {
 }
 
 /// The problem for an error number of the program.
-fn program_error(number: impl Into<u64>) -> Problem {
+pub fn program_error(number: impl Into<u64>) -> Problem {
     let number = number.into();
     let known = u32::try_from(number).ok().and_then(error::by_code);
     match known {

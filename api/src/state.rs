@@ -8,7 +8,7 @@ use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
 use crate::{
     admission::RateLimiter, cache::Answers, config::Settings, connections::Connections, feed::Feed,
-    socket::hub::Hub,
+    socket::hub::Hub, transactions::Chain,
 };
 
 /// Number of requests that may read the database or wait for a connection to it.
@@ -18,6 +18,8 @@ const MAX_READS: usize = 200;
 #[derive(Clone)]
 pub struct AppState {
     pub db: PgPool,
+    /// The RPC node from which transactions are built.
+    pub chain: Arc<Chain>,
     pub feed: Arc<Feed>,
     /// Hands the feed on to the sockets.
     pub hub: Arc<Hub>,
@@ -42,6 +44,7 @@ impl AppState {
     pub fn new(db: PgPool, settings: &Settings, shutdown: CancellationToken) -> Self {
         Self {
             db,
+            chain: Arc::new(Chain::new(&settings.chain, settings.min_slot_wait)),
             feed: Arc::new(Feed::new()),
             hub: Arc::default(),
             answers: Arc::new(Answers::new(settings.cache_bytes)),

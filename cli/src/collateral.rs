@@ -3,7 +3,7 @@
 use anchor_lang::Address;
 use anyhow::{Context, Result};
 use clap::{Args, Subcommand};
-use driftshield_sdk::{Collateral, CollateralTerms, address, instruction};
+use driftshield_sdk::{Collateral, CollateralTerms, address, defaults, instruction};
 use serde_json::json;
 
 use crate::{
@@ -90,16 +90,16 @@ fn default_terms(decimals: u8) -> Result<CollateralTerms> {
 }
 
 /// `count` tokens in base units, for a default amount. Fails if they exceed 64 bits.
-pub fn whole_tokens(count: u64, decimals: u8) -> Result<u64> {
-    10u64
-        .checked_pow(decimals.into())
-        .and_then(|token| token.checked_mul(count))
-        .with_context(|| {
-            format!(
-                "default amounts in a token with {decimals} decimals exceed 64 bits; use a token \
-                 with fewer decimals"
-            )
-        })
+fn whole_tokens(count: u64, decimals: u8) -> Result<u64> {
+    defaults::whole_tokens(count, decimals).with_context(|| too_many_decimals(decimals))
+}
+
+/// Why there are no default amounts in a token.
+pub fn too_many_decimals(decimals: u8) -> String {
+    format!(
+        "default amounts in a token with {decimals} decimals exceed 64 bits; use a token with fewer \
+         decimals"
+    )
 }
 
 impl Command {

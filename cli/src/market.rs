@@ -8,7 +8,8 @@ use anchor_lang::Address;
 use anyhow::{Result, bail};
 use clap::{Args, Subcommand, ValueEnum};
 use driftshield_sdk::{
-    Aggregate, FeePayee, Market, MarketState, MarketTerms, Model, Position, address, instruction,
+    Aggregate, FeePayee, Market, MarketState, MarketTerms, Model, Position, address, defaults,
+    instruction,
 };
 
 use crate::{
@@ -190,7 +191,7 @@ impl Create {
             last_window: self.last,
             min_observed: self
                 .min_observed
-                .unwrap_or_else(|| most_windows(self.first, self.last)),
+                .unwrap_or_else(|| defaults::min_observed(self.first, self.last)),
             close_ts,
             creator_fee_bps: self.creator_fee_bps,
             question: self.question,
@@ -202,14 +203,6 @@ impl Create {
             .send(&[create], session.decimals(&mint).await?)
             .await
     }
-}
-
-/// Four fifths of the windows `first..=last`, rounded up; 0 if there are none.
-fn most_windows(first: u64, last: u64) -> u64 {
-    let windows = last
-        .checked_sub(first)
-        .map_or(0, |more| more.saturating_add(1));
-    windows - windows / 5
 }
 
 impl Bet {

@@ -5,7 +5,7 @@ use std::{mem::offset_of, path::PathBuf};
 use anchor_lang::Address;
 use anyhow::{Context, Result};
 use clap::{Args, Subcommand};
-use driftshield_sdk::{Model, ModelTerms, instruction, spec::SpecDocument};
+use driftshield_sdk::{Model, ModelTerms, defaults, instruction, spec::SpecDocument};
 
 use crate::{
     args::{self, Amount, Drift, Duration, Hash, Time},
@@ -88,13 +88,13 @@ pub struct Register {
     #[arg(long, value_name = "DRIFT")]
     max_spread: Option<Drift>,
     /// Rent of secured stakes and cover, in basis points a year
-    #[arg(long, value_name = "BPS", default_value_t = 200)]
+    #[arg(long, value_name = "BPS", default_value_t = defaults::SECURITY_RENT_BPS)]
     security_rent_bps: u16,
     /// Part of what the bonds secure that stakes may reach, in basis points
-    #[arg(long, value_name = "BPS", default_value_t = 5_000)]
+    #[arg(long, value_name = "BPS", default_value_t = defaults::BUDGET_BPS)]
     market_budget_bps: u16,
     /// Part of what the bonds secure that cover may reach, in basis points
-    #[arg(long, value_name = "BPS", default_value_t = 5_000)]
+    #[arg(long, value_name = "BPS", default_value_t = defaults::BUDGET_BPS)]
     cover_budget_bps: u16,
     /// Name, at most 32 bytes
     #[arg(long)]
@@ -225,29 +225,24 @@ impl Update {
 
     /// The model's current terms, changed by the options that are given.
     fn apply_to(&self, state: &Model) -> ModelTerms {
+        let now = defaults::model_terms(state);
         let hash = |given: Option<Hash>, current| given.map_or(current, |Hash(hash)| hash);
-        let text = |given: &Option<String>, current: &[u8]| match given {
-            Some(given) => given.clone(),
-            None => String::from_utf8_lossy(current)
-                .trim_end_matches('\0')
-                .to_owned(),
-        };
         ModelTerms {
             oracles: match &self.oracles[..] {
-                [] => state.oracles[..usize::from(state.oracle_count)].to_vec(),
+                [] => now.oracles,
                 given => given.to_vec(),
             },
-            quorum: self.quorum.unwrap_or(state.quorum),
+            quorum: self.quorum.unwrap_or(now.quorum),
             max_spread: self
                 .max_spread
-                .map_or(state.max_spread, |Drift(spread)| spread),
-            security_rent_bps: self.security_rent_bps.unwrap_or(state.security_rent_bps),
-            market_budget_bps: self.market_budget_bps.unwrap_or(state.market_budget_bps),
-            cover_budget_bps: self.cover_budget_bps.unwrap_or(state.cover_budget_bps),
-            name: text(&self.name, &state.name),
-            uri: text(&self.uri, &state.uri),
-            metadata_hash: hash(self.metadata, state.metadata_hash),
-            artifact_hash: hash(self.artifact, state.artifact_hash),
+                .map_or(now.max_spread, |Drift(spread)| spread),
+            security_rent_bps: self.security_rent_bps.unwrap_or(now.security_rent_bps),
+            market_budget_bps: self.market_budget_bps.unwrap_or(now.market_budget_bps),
+            cover_budget_bps: self.cover_budget_bps.unwrap_or(now.cover_budget_bps),
+            name: self.name.clone().unwrap_or(now.name),
+            uri: self.uri.clone().unwrap_or(now.uri),
+            metadata_hash: hash(self.metadata, now.metadata_hash),
+            artifact_hash: hash(self.artifact, now.artifact_hash),
         }
     }
 }

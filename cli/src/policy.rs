@@ -8,7 +8,7 @@ use std::mem::offset_of;
 use anchor_lang::{Address, solana_program::instruction::Instruction};
 use anyhow::{Context, Result};
 use clap::{Args, Subcommand};
-use driftshield_sdk::{Entry, Model, Policy, Series, Vault, address, entry_in, instruction};
+use driftshield_sdk::{Model, Policy, Series, Vault, address, defaults, instruction};
 
 use self::{
     allowance::AllowanceCommand,
@@ -21,10 +21,6 @@ use crate::{
     session::Session,
     vault,
 };
-
-/// Slippage tolerance of a purchase, as a divisor of the quoted price: 1%. Until the purchase
-/// lands, other purchases and the model's drift can raise the price.
-const SLIPPAGE_DIVISOR: u64 = 100;
 
 #[derive(Subcommand)]
 pub enum Command {
@@ -149,7 +145,7 @@ impl Buy {
         terms.auto_renew = self.auto_renew;
         let quote = offer.quote(&terms)?;
         if self.max_premium.is_none() {
-            terms.max_premium = with_slippage(quote.price());
+            terms.max_premium = defaults::max_premium(quote.price());
         }
         let source = session.source_account(
             self.source,
@@ -172,11 +168,6 @@ impl Buy {
     }
 }
 
-/// The quoted price plus the slippage tolerance, rounded up.
-fn with_slippage(price: u64) -> u64 {
-    price.saturating_add(price.div_ceil(SLIPPAGE_DIVISOR))
-}
-
 const NOTHING_TO_EXAMINE: &str = "nothing to examine: no covered window is over that has not been \
     examined; try again after the next window is settled";
 
@@ -192,16 +183,17 @@ async fn claim(session: &Session, address: Address) -> Result<()> {
 async fn examine(session: &Session, policy: &Policy) -> Result<Option<Instruction>> {
     let model: Model = session.client.get(&policy.model).await?;
     let now = session.client.unix_timestamp().await?;
-    let windows = policy.windows_to_examine(&model, now, usize::MAX);
-    if windows.is_empty() {
+    let Some(first) = defaults::first_to_examine(policy, &model, now) else {
         return Ok(None);
-    }
-    let page = address::series_page(&policy.model, Series::page_of(*windows.start()));
+    };
+    let page = address::series(&policy.model, first);
     let page: Option<Series> = session.client.find(&page).await?;
-    let entry = entry_in(page.as_ref(), *windows.start());
-    let is_decided = entry != Entry::Open
-        && (entry != Entry::None || *windows.start() < model.first_undecided(now));
-    Ok(is_decided.then(|| instruction::examine_policy(policy, windows)))
+    Ok(
+        defaults::is_decided(first, page.as_ref(), &model, now).then(|| {
+            let windows = policy.windows_to_examine(&model, now, usize::MAX);
+            instruction::examine_policy(policy, windows)
+        }),
+    )
 }
 
 /// The instruction that creates the holder's token account, which a refund needs, if it is missing.
@@ -290,16 +282,4 @@ async fn list(
         list.push(&address, &policy, decimals)?;
     }
     session.print_list(&list)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn slippage_is_rounded_up_and_saturates() {
-        assert_eq!(with_slippage(1), 2);
-        assert_eq!(with_slippage(1_000), 1_010);
-        assert_eq!(with_slippage(u64::MAX), u64::MAX);
-    }
 }

@@ -10,7 +10,7 @@ use std::mem::offset_of;
 use anchor_lang::Address;
 use anyhow::Result;
 use clap::{Args, Subcommand, ValueEnum};
-use driftshield_sdk::{PremiumPayee, Vault, instruction, math};
+use driftshield_sdk::{PremiumPayee, Vault, defaults, instruction, math};
 
 pub use self::state::{accrued, read, utilisation_bps};
 use self::terms::{TermsArgs, default_terms};
@@ -111,8 +111,9 @@ pub struct Create {
     mint: Address,
     /// Cooldown of withdrawal requests, at most 121d. It must cover the submit, challenge and
     /// ruling periods of each listed model, and as many of its windows as the largest persistence
-    #[arg(long, value_name = "DURATION", default_value = "14d")]
-    cooldown: Duration,
+    /// [default: 14d]
+    #[arg(long, value_name = "DURATION")]
+    cooldown: Option<Duration>,
     /// The manager's share of premiums, in basis points
     #[arg(long, value_name = "BPS", default_value_t = 0)]
     manager_fee_bps: u16,
@@ -164,7 +165,9 @@ impl Create {
         let decimals = session.scale(collateral.decimals);
         // Defaults are whole tokens, even with `--raw`.
         let defaults = default_terms(collateral.decimals)?;
-        let Duration(cooldown_secs) = self.cooldown;
+        let cooldown_secs = self
+            .cooldown
+            .map_or(defaults::COOLDOWN_SECS, |Duration(secs)| secs);
         let create = instruction::create_vault(
             session.signer()?,
             self.id,

@@ -24,6 +24,15 @@ impl<'a> Faucet<'a> {
     /// Decimals of the test token.
     pub const DECIMALS: u8 = 6;
 
+    /// The faucet of a mint whose authority is `payer`.
+    pub fn of_mint(client: &'a Client, payer: &'a Keypair, mint: Address) -> Self {
+        Self {
+            client,
+            payer,
+            mint,
+        }
+    }
+
     /// Creates the mint of the test token and returns its faucet.
     pub async fn create(client: &'a Client, payer: &'a Keypair) -> Result<Self, Error> {
         let mint = Keypair::new();
@@ -38,11 +47,7 @@ impl<'a> Faucet<'a> {
             token::initialize_mint2(program, &address, &authority, None, Self::DECIMALS)
                 .expect("the program id is the token program's");
         client.send(&[create, initialize], &[payer, &mint]).await?;
-        Ok(Self {
-            client,
-            payer,
-            mint: address,
-        })
+        Ok(Self::of_mint(client, payer, address))
     }
 
     /// Transfers `lamports` to `owner`, and mints `amount` base units of the test token to the

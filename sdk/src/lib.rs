@@ -3,13 +3,15 @@
 //!
 //! [`json`] decodes accounts and events into JSON for databases and web clients, and [`fields`]
 //! decodes accounts into typed columns. [`spec`] is the
-//! document that defines how a model's drift is measured. `rpc` (a feature) reads the chain and
-//! sends transactions. `faucet` (a feature) funds wallets on a local cluster.
+//! document that defines how a model's drift is measured, and [`defaults`] what clients fill in where
+//! their users state nothing. `rpc` (a feature) reads the chain and simulates transactions, and with the
+//! feature `send` signs and sends them. `faucet` (a feature) funds wallets on a local cluster.
 //!
 //! Account types are re-exported from the program crate, and [`math`] is the arithmetic that the
 //! program uses, so a client computes exactly what the program computes.
 
 pub mod address;
+pub mod defaults;
 pub mod error;
 #[cfg(feature = "faucet")]
 pub mod faucet;

@@ -21,7 +21,9 @@ pub fn list(document: &mut OpenApi) {
         {
             list_of(operation);
         }
-        if let Some(read) = &mut item.get {
+        if let Some(read) = &mut item.get
+            && !needs_node(read)
+        {
             add_not_modified(read);
         }
     }
@@ -31,14 +33,21 @@ fn list_of(operation: &mut Operation) {
     let Some(RefOr::T(default)) = operation.responses.responses.remove("default") else {
         return;
     };
+    let needs_node = needs_node(operation);
     for status in statuses(operation) {
         let mut response = default.clone();
-        response.description = kinds::titles(status).join(", or ");
+        response.description = kinds::titles(status, needs_node).join(", or ");
         let responses = &mut operation.responses.responses;
         responses
             .entry(status.to_string())
             .or_insert(response.into());
     }
+}
+
+/// Whether the operation builds or describes a transaction, from accounts of the RPC node.
+fn needs_node(operation: &Operation) -> bool {
+    let mut tags = operation.tags.iter().flatten();
+    tags.any(|tag| ["transactions", "actions"].contains(&tag.as_str()))
 }
 
 /// Statuses of an operation's failures, by what it has.

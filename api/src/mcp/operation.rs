@@ -19,7 +19,11 @@ pub struct Operation {
     has_body: bool,
 }
 
-/// All operations of the document, but for those of health.
+/// Tags of operations that are no tools: an action builds the transaction of another operation, for a
+/// wallet.
+const NO_TOOLS: [&str; 2] = ["health", "actions"];
+
+/// All operations of the document, but for those of health and the actions.
 pub fn all(document: &Value) -> Vec<Operation> {
     let paths = document["paths"].as_object().into_iter().flatten();
     let operations = paths.flat_map(|(path, item)| {
@@ -29,15 +33,17 @@ pub fn all(document: &Value) -> Vec<Operation> {
             Operation::new(method, path, operation, document)
         })
     });
-    operations
-        .filter(|operation| !operation.path.starts_with("/health"))
-        .collect()
+    operations.collect()
 }
 
 impl Operation {
-    /// `None` if `operation` is none.
+    /// `None` if `operation` is none, or is no tool.
     fn new(method: Method, path: &str, operation: &Value, document: &Value) -> Option<Self> {
         operation.get("responses")?;
+        let mut tags = operation["tags"].as_array().into_iter().flatten();
+        if tags.any(|tag| NO_TOOLS.iter().any(|no_tool| tag == no_tool)) {
+            return None;
+        }
         let (mut properties, mut required) = (Map::new(), vec![]);
         let mut query = vec![];
         for parameter in operation["parameters"].as_array().into_iter().flatten() {
@@ -187,7 +193,18 @@ mod tests {
                     "requestBody": { "content": { "application/json": { "schema": { "type": "object" } } } },
                     "responses": {},
                 } },
-                "/health/liveness": { "get": { "responses": {} } },
+                "/api/v1/policies/{policy}": { "delete": {
+                    "tags": ["transactions"],
+                    "parameters": [
+                        { "name": "policy", "in": "path", "required": true,
+                          "schema": { "type": "string" } },
+                        { "name": "min_slot", "in": "query", "schema": { "type": "integer" } },
+                    ],
+                    "requestBody": { "content": { "application/json": { "schema": { "type": "object" } } } },
+                    "responses": {},
+                } },
+                "/api/v1/actions/bet": { "post": { "tags": ["actions"], "responses": {} } },
+                "/health/liveness": { "get": { "tags": ["health"], "responses": {} } },
             },
             "components": { "schemas": { "Key": { "type": "string" } } },
         }))
@@ -204,7 +221,14 @@ mod tests {
             .iter()
             .map(|operation| &*operation.tool.name)
             .collect();
-        assert_eq!(names, ["get_markets_by_market_odds", "post_quote"]);
+        assert_eq!(
+            names,
+            [
+                "get_markets_by_market_odds",
+                "post_quote",
+                "delete_policies_by_policy"
+            ]
+        );
         let schema = &operations[0].tool.input_schema;
         assert_eq!(schema["properties"]["market"]["type"], "string");
         assert_eq!(schema["required"], json!(["market"]));
@@ -224,6 +248,13 @@ mod tests {
             (request.method(), request.body().as_str()),
             (&Method::POST, r#"{"a":1}"#)
         );
+        let arguments = json!({ "policy": "p", "min_slot": 5, "body": { "account": "w" } });
+        let request = operations[2].request(object(arguments)).unwrap();
+        assert_eq!(
+            (request.method(), request.body().as_str()),
+            (&Method::DELETE, r#"{"account":"w"}"#)
+        );
+        assert_eq!(request.uri(), "/api/v1/policies/p?min_slot=5");
         for (operation, arguments, reason) in [
             (0, json!({}), "`market` is missing"),
             (

@@ -45,6 +45,7 @@ const KINDS: &[&Kind] = &[
     &BODY_TOO_LARGE,
     &NOT_JSON,
     &PROGRAM_ERROR,
+    &TRANSACTION_FAILS,
     &SLOT_NOT_REACHED,
     &WEBSOCKET_VERSION,
     &TOO_MANY_SOCKETS,
@@ -54,6 +55,8 @@ const KINDS: &[&Kind] = &[
     &MIRROR_SETTLING,
     &TIMEOUT,
     &UNAVAILABLE,
+    &RPC_UNAVAILABLE,
+    &NO_RPC_NODE,
     &INTERNAL,
 ];
 
@@ -96,8 +99,8 @@ pub const NOT_FOUND: Kind = Kind::new(
     StatusCode::NOT_FOUND,
     "not-found",
     "Not found",
-    "The mirror has no such account or event. If a transaction has just created it, retry with `min_slot` \
-     set to the transaction's slot.",
+    "The mirror has no such account or event, or for a transaction, the chain has no such account, or one of \
+     another type. If a transaction has just created it, retry with `min_slot` set to the transaction's slot.",
 );
 pub const NO_ROUTE: Kind = Kind::new(
     StatusCode::NOT_FOUND,
@@ -130,12 +133,19 @@ pub const PROGRAM_ERROR: Kind = Kind::new(
     "The program would refuse the transaction. `program_error` has the error's number, name and message, and \
      with a quote, what the rule would allow.",
 );
+pub const TRANSACTION_FAILS: Kind = Kind::new(
+    StatusCode::UNPROCESSABLE_ENTITY,
+    "transaction-fails",
+    "The transaction would fail",
+    "The transaction would fail for a reason outside of the program: too few tokens, no SOL, a frozen token \
+     account, or an id that is in use. `detail` says what to do.",
+);
 pub const SLOT_NOT_REACHED: Kind = Kind::new(
     StatusCode::TOO_EARLY,
     "slot-not-reached",
     "Slot not reached",
-    "The mirror has not reached the request's `min_slot` in time. `slot` is the one that it has reached. \
-     Retry.",
+    "The mirror, or for a transaction, the RPC node, has not reached the request's `min_slot` in time. `slot` \
+     is the one that the mirror has reached. Retry.",
 );
 pub const WEBSOCKET_VERSION: Kind = Kind::new(
     StatusCode::UPGRADE_REQUIRED,
@@ -188,6 +198,19 @@ pub const UNAVAILABLE: Kind = Kind::new(
     "Mirror unavailable",
     "The database is unreachable, overloaded, not migrated or still empty. Retry in a few seconds.",
 );
+pub const RPC_UNAVAILABLE: Kind = Kind::new(
+    StatusCode::SERVICE_UNAVAILABLE,
+    "rpc-unavailable",
+    "RPC node unavailable",
+    "The RPC node from which transactions are built is unreachable, refuses requests or is too slow. Retry in \
+     a few seconds. Reads of the mirror don't need it.",
+);
+pub const NO_RPC_NODE: Kind = Kind::new(
+    StatusCode::SERVICE_UNAVAILABLE,
+    "no-rpc-node",
+    "No RPC node",
+    "The server has no RPC node, so it builds no transactions. Its operator can set `rpc_url`.",
+);
 pub const INTERNAL: Kind = Kind::new(
     StatusCode::INTERNAL_SERVER_ERROR,
     "internal",
@@ -195,9 +218,19 @@ pub const INTERNAL: Kind = Kind::new(
     "The server has a fault. Report it with the `request_id`, by which its log can be searched.",
 );
 
-/// Titles of the kinds with this HTTP status.
-pub fn titles(status: u16) -> Vec<&'static str> {
-    let kinds = KINDS.iter().filter(|kind| kind.status.as_u16() == status);
+/// Codes of the kinds that only routes have which need the RPC node.
+const OF_TRANSACTIONS: [&str; 3] = [
+    TRANSACTION_FAILS.code,
+    RPC_UNAVAILABLE.code,
+    NO_RPC_NODE.code,
+];
+
+/// Titles of the kinds with this HTTP status, of a route that needs the RPC node or of one that doesn't.
+pub fn titles(status: u16, needs_node: bool) -> Vec<&'static str> {
+    let applies = |kind: &&&Kind| {
+        kind.status.as_u16() == status && (needs_node || !OF_TRANSACTIONS.contains(&kind.code))
+    };
+    let kinds = KINDS.iter().filter(applies);
     kinds.map(|kind| kind.title).collect()
 }
 

@@ -4,7 +4,7 @@ use anchor_lang::Address;
 use anyhow::Result;
 use clap::Args;
 use driftshield_sdk::{
-    DriftShieldError, Exposure, Model, Policy, PolicyTerms, Quote, Vault, address, first_window,
+    DriftShieldError, Exposure, Model, Policy, PolicyTerms, Quote, Vault, address, defaults,
     json::Decoded, pause, quote, quote_renewal,
 };
 use serde_json::{Map, Value, json};
@@ -143,22 +143,18 @@ impl CoverArgs {
     /// with the present cancel fee as the highest.
     pub async fn read(&self, session: &Session) -> Result<(Offer, PolicyTerms)> {
         let offer = Offer::read(session, &self.vault, &self.model).await?;
+        let cover = self.cover.units(offer.decimals.tokens)?;
         let Drift(trigger) = self.trigger;
-        let terms = PolicyTerms {
-            model_version: self.model_version.unwrap_or(offer.model.version),
-            cover: self.cover.units(offer.decimals.tokens)?,
-            trigger,
-            exhaustion: match self.exhaustion {
-                Some(Drift(value)) => value,
-                None => offer.model.state().lowest_exhaustion(trigger),
-            },
-            persistence: self.persistence,
-            first_window: first_window(&offer.vault, &offer.model, offer.now),
-            windows: self.windows,
-            max_premium: u64::MAX,
-            max_cancel_fee_bps: offer.vault.terms.cancel_fee_bps,
-            auto_renew: false,
-        };
+        let (vault, model) = (&offer.vault, &offer.model);
+        let mut terms =
+            defaults::policy_terms(vault, model, offer.now, cover, trigger, self.windows);
+        if let Some(version) = self.model_version {
+            terms.model_version = version;
+        }
+        if let Some(Drift(exhaustion)) = self.exhaustion {
+            terms.exhaustion = exhaustion;
+        }
+        terms.persistence = self.persistence;
         Ok((offer, terms))
     }
 

@@ -5,7 +5,7 @@ use std::mem::offset_of;
 use anchor_lang::Address;
 use anyhow::{Context, Result, ensure};
 use clap::Args;
-use driftshield_sdk::{DepositLimits, Vault, WithdrawRequest, address, instruction};
+use driftshield_sdk::{DepositLimits, Vault, WithdrawRequest, address, defaults, instruction};
 
 use super::state::{accrued, read};
 use crate::{
@@ -14,11 +14,6 @@ use crate::{
     print::{self, Decimals, List},
     session::Session,
 };
-
-/// Slippage tolerance of a deposit, as a divisor of the shares that the deposit would buy now, and
-/// tolerance of pending losses, as a divisor of the vault's capital: 0.1%. Premiums that accrue until the
-/// deposit lands raise the share price.
-const SLIPPAGE_DIVISOR: u64 = 1_000;
 
 #[derive(Args)]
 pub struct Deposit {
@@ -41,10 +36,10 @@ impl Deposit {
     pub async fn run(self, session: &Session) -> Result<()> {
         let (state, decimals) = read(session, &self.vault).await?;
         let amount = self.amount.units(decimals.tokens)?;
-        let (mut accrued, _) = accrued(session, &state).await?;
+        let (accrued, _) = accrued(session, &state).await?;
         let max_pending_losses = match &self.max_pending_losses {
             Some(losses) => losses.units(decimals.tokens)?,
-            None => accrued.assets / SLIPPAGE_DIVISOR,
+            None => defaults::max_pending_losses(&accrued),
         };
         ensure!(
             accrued.pending_losses <= max_pending_losses,
@@ -52,17 +47,14 @@ impl Deposit {
              or accept them with --max-pending-losses",
             print::scaled(accrued.pending_losses.into(), decimals.tokens)
         );
-        let mut limits = DepositLimits {
-            min_shares: 0,
+        let limits = DepositLimits {
+            min_shares: match &self.min_shares {
+                Some(shares) => shares.units(decimals.shares)?,
+                None => defaults::min_shares(&accrued, amount, max_pending_losses)
+                    .map_err(program_error)?,
+            },
             revision: state.revision,
             max_pending_losses,
-        };
-        limits.min_shares = match &self.min_shares {
-            Some(shares) => shares.units(decimals.shares)?,
-            None => {
-                let shares = accrued.deposit(amount, &limits).map_err(program_error)?;
-                shares - shares.div_ceil(SLIPPAGE_DIVISOR)
-            }
         };
         let source = session.source_account(
             self.source,

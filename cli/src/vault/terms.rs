@@ -2,15 +2,14 @@
 
 use std::array;
 
+use anyhow::Context;
 use clap::Args;
-use driftshield_sdk::VaultTerms;
+use driftshield_sdk::{VaultTerms, defaults};
 
 use crate::{
     args::{Amount, AmountError, Duration, units_or},
-    collateral::whole_tokens,
+    collateral::too_many_decimals,
 };
-
-const DAY: i64 = 24 * 60 * 60;
 
 /// Prices and limits of a vault. Prices are per year, in basis points of the cover.
 #[derive(Args)]
@@ -79,22 +78,7 @@ impl TermsArgs {
     }
 }
 
-/// Defaults of `create`.
+/// Defaults of `create`. Fails if one token exceeds 64 bits.
 pub fn default_terms(decimals: u8) -> anyhow::Result<VaultTerms> {
-    Ok(VaultTerms {
-        min_cover: whole_tokens(1, decimals)?,
-        // No limit if the default exceeds 64 bits.
-        max_cover: whole_tokens(100_000, decimals).unwrap_or(u64::MAX),
-        min_duration_secs: DAY,
-        max_duration_secs: 400 * DAY,
-        base_bps: 200,
-        slope1_bps: 400,
-        slope2_bps: 6_000,
-        kink_bps: 8_000,
-        risk_slope_bps: 1_000,
-        persistence_bps: [10_000, 9_000, 8_000, 7_000],
-        max_utilisation_bps: 9_000,
-        cancel_fee_bps: 1_000,
-        reserved: [0; 2],
-    })
+    defaults::vault_terms(decimals).with_context(|| too_many_decimals(decimals))
 }

@@ -24,20 +24,28 @@ const TIMEOUT: Duration = Duration::from_secs(30);
 /// Client of one RPC node.
 pub struct Client {
     pub(super) rpc: RpcClient,
+    #[cfg(feature = "send")]
     pub(super) priority_fee: u64,
 }
 
 impl Client {
     pub fn new(url: String) -> Self {
+        Self::with_timeout(url, TIMEOUT)
+    }
+
+    /// A client whose requests may take this long each.
+    pub fn with_timeout(url: String, timeout: Duration) -> Self {
         let commitment = CommitmentConfig::confirmed();
         Self {
-            rpc: RpcClient::new_with_timeout_and_commitment(url, TIMEOUT, commitment),
+            rpc: RpcClient::new_with_timeout_and_commitment(url, timeout, commitment),
+            #[cfg(feature = "send")]
             priority_fee: 0,
         }
     }
 
     /// Transactions of the client pay this priority fee, in micro-lamports per compute unit of their
     /// limit. By default they pay none.
+    #[cfg(feature = "send")]
     pub fn with_priority_fee(self, priority_fee: u64) -> Self {
         Self {
             priority_fee,
@@ -46,6 +54,7 @@ impl Client {
     }
 
     /// The underlying RPC client, for requests that this type does not cover.
+    #[cfg(feature = "send")]
     pub fn rpc(&self) -> &RpcClient {
         &self.rpc
     }
@@ -75,10 +84,7 @@ impl Client {
         let Some((owner, data)) = self.account(address).await? else {
             return Ok(None);
         };
-        if owner != ID {
-            return Err(Error::WrongOwner(*address));
-        }
-        decode(*address, &data).map(Some)
+        decode_owned(*address, &owner, &data).map(Some)
     }
 
     /// Reads one account of the program. Fails if it does not exist.
@@ -127,9 +133,7 @@ impl Client {
     /// The cluster's time in unix seconds, from the same clock that the program reads.
     pub async fn unix_timestamp(&self) -> Result<i64, Error> {
         let (_, data) = self.existing_account(&solana_clock::sysvar::ID).await?;
-        let clock: Clock = wincode::deserialize(&data)
-            .map_err(|_| Error::IncompleteResponse("the fields of the clock"))?;
-        Ok(clock.unix_timestamp)
+        decode_clock(&data)
     }
 
     /// Decimals of a mint.
@@ -161,6 +165,24 @@ impl Client {
         let account = self.token_account(token_account).await?;
         Ok(account.map_or(0, |account| account.amount))
     }
+}
+
+/// The time in the data of the clock's account, in unix seconds.
+pub(super) fn decode_clock(data: &[u8]) -> Result<i64, Error> {
+    let clock: Clock = wincode::deserialize(data)
+        .map_err(|_| Error::IncompleteResponse("the fields of the clock"))?;
+    Ok(clock.unix_timestamp)
+}
+
+/// Decodes an account of the program. Fails if another program owns it, or if it has another type.
+pub(super) fn decode_owned<T>(address: Address, owner: &Address, data: &[u8]) -> Result<T, Error>
+where
+    T: AccountDeserialize + Discriminator,
+{
+    if *owner != ID {
+        return Err(Error::WrongOwner(address));
+    }
+    decode(address, data)
 }
 
 fn decode<T>(address: Address, data: &[u8]) -> Result<T, Error>

@@ -13,6 +13,9 @@ use solana_transaction_error::TransactionError;
 
 use crate::{DecodeError, error};
 
+/// Code of the response of a node that has not reached `minContextSlot`.
+const MIN_CONTEXT_SLOT_NOT_REACHED: i64 = -32016;
+
 /// Why the chain could not be read, or why a transaction did not succeed.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
@@ -37,6 +40,7 @@ pub enum Error {
          arguments"
     )]
     TooLarge(usize),
+    #[cfg(feature = "send")]
     #[error("could not sign: {0}")]
     Signer(#[from] solana_signer::SignerError),
     #[error("{0} is not a mint; check the address")]
@@ -70,6 +74,37 @@ impl From<ClientError> for Error {
         match transaction_failure(&error) {
             Some(failure) => Self::TransactionFailed(Box::new(failure)),
             None => Self::Rpc(Box::new(error)),
+        }
+    }
+}
+
+impl Error {
+    /// Whether the node has not reached the slot that the request demanded.
+    pub fn is_slot_not_reached(&self) -> bool {
+        let Self::Rpc(error) = self else { return false };
+        matches!(
+            error.kind(),
+            ErrorKind::RpcError(RpcError::RpcResponseError {
+                code: MIN_CONTEXT_SLOT_NOT_REACHED,
+                ..
+            })
+        )
+    }
+
+    /// The message, without the node's URL, which may contain a secret.
+    pub fn without_url(&self) -> String {
+        let Self::Rpc(error) = self else {
+            return self.to_string();
+        };
+        match error.kind() {
+            ErrorKind::Reqwest(error) if error.is_timeout() => "no response in time".to_owned(),
+            ErrorKind::Reqwest(error) if error.is_connect() => "no connection".to_owned(),
+            ErrorKind::Reqwest(error) => match error.status() {
+                Some(status) => format!("HTTP status {status}"),
+                None => "HTTP failed".to_owned(),
+            },
+            ErrorKind::RpcError(error) => error.to_string(),
+            _ => "the request failed".to_owned(),
         }
     }
 }

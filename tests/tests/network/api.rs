@@ -287,10 +287,12 @@ async fn every_documented_path_answers(api: &ApiFixture, model: &str, market: &s
             .replace("{oracle}", &api.fixture.oracle.pubkey().to_string())
             .replace("{wallet}", &owner)
             .replace("{user}", &owner)
-            .replace("{board}", "bettors");
+            .replace("{board}", "bettors")
+            .replace("{name}", "bet");
         let query = match path.rsplit('/').next() {
             Some("positions") if !key("market") && !key("user") => format!("?owner={owner}"),
             Some("portfolio") => format!("?wallet={owner}"),
+            Some("{name}") => format!("?market={market}"),
             Some("{board}") => format!("?mint={owner}"),
             _ => String::new(),
         };

@@ -1,6 +1,6 @@
 //! A [`Fixture`] with an indexer and an API.
 
-use std::time::Duration;
+use std::{process::Command, time::Duration};
 
 use driftshield_tests::network::{Network, Service, fixture::Fixture, free_address, wait_for};
 use reqwest::StatusCode;
@@ -21,9 +21,17 @@ pub async fn start_api(network: &Network) -> (Service, String) {
 
 /// Starts an API with these arguments, and waits until it is ready. Returns its base URL, too.
 pub async fn start_api_with(network: &Network, arguments: &[&str]) -> (Service, String) {
+    let mut command = network.command("api");
+    command.args(arguments);
+    start_api_of(network, command).await
+}
+
+/// Starts an API by this command, to which it adds the address, and waits until it is ready. Returns its base
+/// URL, too.
+pub async fn start_api_of(network: &Network, mut command: Command) -> (Service, String) {
     let listen = free_address().to_string();
-    let arguments = [&["--listen", &listen], arguments].concat();
-    let api = network.service("api", "api", &arguments);
+    command.args(["--listen", &listen]);
+    let api = Service::start("api", &mut command, network.directory.path());
     let url = format!("http://{listen}");
     wait_for("the API", Duration::from_secs(30), async || {
         let response = reqwest::get(format!("{url}/health/readiness")).await;

@@ -28,5 +28,6 @@ mod restarts;
 mod schedules;
 mod socket;
 mod tampering;
+mod transactions;
 mod undo;
 mod wallets;

@@ -1,5 +1,6 @@
 //! Tests of the source, the IDL and pure functions. They need no built program and no services.
 
+mod api;
 mod calibration;
 mod errors;
 mod feed;
