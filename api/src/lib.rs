@@ -296,42 +296,45 @@ fn limited(routes: Router, state: &AppState) -> Router {
     let limits = ServiceBuilder::new()
         .layer(from_fn_with_state(state.clone(), admission::limit_rate))
         .layer(HandleErrorLayer::new(async |_| Problem::Timeout))
-        .layer(TimeoutLayer::new(problem::REQUEST_TIMEOUT));
+        .layer(TimeoutLayer::new(problem::REQUEST_TIMEOUT))
+        .layer(DefaultBodyLimit::max(problem::MAX_BODY_BYTES));
     routes
         .method_not_allowed_fallback(
             |method: Method| async move { Problem::MethodNotAllowed(method) },
         )
-        .layer(DefaultBodyLimit::max(problem::MAX_BODY_BYTES))
         .layer(limits)
 }
 
 /// The routes of the API, and all others, with problem details as errors.
 fn with_problems(routes: Router, state: &AppState, types: &ProblemTypes) -> Router {
     let routes = routes.fallback(|uri: Uri| async move { Problem::NoRoute(uri.path().to_owned()) });
-    limited(routes, state)
-        .layer(from_fn_with_state(types.clone(), problem::write_body))
-        .layer(from_fn(metrics::record_request))
+    let problems = ServiceBuilder::new()
         .layer(cors())
+        .layer(from_fn(metrics::record_request))
+        .layer(from_fn_with_state(types.clone(), problem::write_body));
+    limited(routes, state).layer(problems)
 }
 
 /// The routes with what all answers have.
 fn with_headers(routes: Router) -> Router {
-    routes
-        .layer(CompressionLayer::new())
+    // One layer: each layer of a router boxes every route again, which each request pays for.
+    let headers = ServiceBuilder::new()
+        .layer(security_header(
+            CONTENT_SECURITY_POLICY,
+            "default-src 'none'; frame-ancestors 'none'",
+        ))
+        .layer(security_header(REFERRER_POLICY, "no-referrer"))
+        .layer(security_header(X_CONTENT_TYPE_OPTIONS, "nosniff"))
+        .map_request(problem::check_request_id)
+        .layer(SetRequestIdLayer::new(problem::REQUEST_ID, MakeRequestUuid))
+        .layer(PropagateRequestIdLayer::new(problem::REQUEST_ID))
         .layer(
             TraceLayer::new_for_http()
                 .make_span_with(span)
                 .on_failure(()), // `write_body` logs failures
         )
-        .layer(PropagateRequestIdLayer::new(problem::REQUEST_ID))
-        .layer(SetRequestIdLayer::new(problem::REQUEST_ID, MakeRequestUuid))
-        .layer(from_fn(problem::check_request_id))
-        .layer(security_header(X_CONTENT_TYPE_OPTIONS, "nosniff"))
-        .layer(security_header(REFERRER_POLICY, "no-referrer"))
-        .layer(security_header(
-            CONTENT_SECURITY_POLICY,
-            "default-src 'none'; frame-ancestors 'none'",
-        ))
+        .layer(CompressionLayer::new());
+    routes.layer(headers)
 }
 
 /// A header with which a browser uses an answer for nothing but what it is. Pages have values of their own.
