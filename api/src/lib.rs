@@ -282,6 +282,7 @@ fn resources(state: &AppState) -> OpenApiRouter<AppState> {
         .merge(quote::router())
         .merge(models::untagged_router())
         .merge(wallet::untagged_router())
+        .merge(users::untagged_router())
         .merge(analytics::untagged_router())
         .merge(oracles::untagged_router())
         .merge(calendar::router())

@@ -40,6 +40,15 @@ impl Snapshot {
 }
 
 impl<T> Reply<T> {
+    /// Makes another body of the body.
+    pub fn map<U>(self, make: impl FnOnce(T) -> U) -> Reply<U> {
+        Reply {
+            mirror: self.mirror,
+            tagged: self.tagged,
+            body: make(self.body),
+        }
+    }
+
     /// The body depends on the time and not on events alone: it has no `ETag`, and is not given again.
     pub fn untagged(self) -> Self {
         Self {

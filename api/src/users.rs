@@ -1,5 +1,6 @@
 //! Users: the people behind wallets. A user is a wallet.
 
+use axum::extract::State;
 use chrono::{DateTime, Utc};
 use serde::Serialize;
 use sqlx::{FromRow, PgConnection};
@@ -16,7 +17,7 @@ use crate::{
     problem::{Problem, ProblemBody},
     reply::Reply,
     state::AppState,
-    wallet::{self, Balance, WalletEvent},
+    wallet::{self, WalletBalance, WalletEvent},
 };
 
 pub fn router() -> OpenApiRouter<AppState> {
@@ -24,8 +25,12 @@ pub fn router() -> OpenApiRouter<AppState> {
         .routes(routes!(one))
         .routes(routes!(models))
         .routes(routes!(positions))
-        .routes(routes!(balance))
         .routes(routes!(transactions))
+}
+
+/// The route whose answer depends on the RPC node, too.
+pub fn untagged_router() -> OpenApiRouter<AppState> {
+    OpenApiRouter::new().routes(routes!(balance))
 }
 
 /// A user, who is a wallet.
@@ -133,16 +138,16 @@ async fn positions(
     tag = "users",
     params(("user" = Key, Path, description = "Address of the user's wallet"), MinSlot),
     responses(
-        (status = 200, body = Balance),
+        (status = 200, body = WalletBalance),
         (status = "default", body = ProblemBody, content_type = "application/problem+json"),
     )
 )]
 async fn balance(
     InPath(user): InPath<Key>,
-    mut snapshot: Snapshot,
-) -> Result<Reply<Balance>, Problem> {
-    let balance = wallet::read_balance(&mut snapshot, &user).await?;
-    snapshot.reply(balance).await
+    State(app): State<AppState>,
+    snapshot: Snapshot,
+) -> Result<Reply<WalletBalance>, Problem> {
+    wallet::read_balance(&app, snapshot, &user).await
 }
 
 /// Events in which a user has a part, newest first, with what each moved for the user: see

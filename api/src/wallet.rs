@@ -3,6 +3,7 @@
 mod balance;
 pub mod holdings;
 mod movements;
+mod on_chain;
 mod shares;
 mod statement;
 mod sync;
@@ -12,7 +13,7 @@ mod transactions;
 use axum::{extract::State, response::Response};
 use chrono::{DateTime, TimeDelta, Utc};
 use serde::{Deserialize, Serialize};
-use utoipa::IntoParams;
+use utoipa::{IntoParams, ToSchema};
 use utoipa_axum::{router::OpenApiRouter, routes};
 
 use crate::{
@@ -25,47 +26,77 @@ use crate::{
     state::AppState,
 };
 
-pub use balance::{Balance, payout, worth_of};
+use balance::Balance;
+pub use balance::{payout, worth_of};
+use on_chain::OnChain;
 use sync::Synced;
 pub use transactions::{WalletEvent, page as transactions_page};
 
 /// Routes whose answers depend on events alone.
 pub fn router() -> OpenApiRouter<AppState> {
-    OpenApiRouter::new()
-        .routes(routes!(balance))
-        .routes(routes!(transactions))
+    OpenApiRouter::new().routes(routes!(transactions))
 }
 
 /// Routes whose answers depend on the time, too.
 pub fn untagged_router() -> OpenApiRouter<AppState> {
     OpenApiRouter::new()
+        .routes(routes!(balance))
         .routes(routes!(statement))
         .routes(routes!(sync))
 }
 
-/// Reads what a wallet has in the program.
-pub async fn read_balance(snapshot: &mut Snapshot, wallet: &Key) -> Result<Balance, Problem> {
-    Ok(balance::read(&mut snapshot.tx, wallet).await?)
+/// What a wallet has in the program, and in itself.
+#[derive(Serialize, ToSchema)]
+pub struct WalletBalance {
+    #[serde(flatten)]
+    balance: Balance,
+    /// What is in the wallet itself; null if the RPC node can't say it, or the server has none.
+    on_chain: Option<OnChain>,
+    /// Why `on_chain` is null; null if it is not.
+    on_chain_missing: Option<String>,
+}
+
+/// Reads what a wallet has.
+pub async fn read_balance(
+    app: &AppState,
+    mut snapshot: Snapshot,
+    wallet: &Key,
+) -> Result<Reply<WalletBalance>, Problem> {
+    let balance = balance::read(&mut snapshot.tx, wallet).await?;
+    let tokens = on_chain::tokens(&mut snapshot.tx, &balance).await?;
+    // Ends the transaction before the node is asked, which can take seconds.
+    let reply = snapshot.reply(balance).await?.untagged();
+    let read = on_chain::read(&app.chain, wallet.address(), &tokens).await;
+    let (on_chain, on_chain_missing) = match read {
+        Ok(on_chain) => (Some(on_chain), None),
+        Err(problem) => (None, Some(problem.to_string())),
+    };
+    Ok(reply.map(|balance| WalletBalance {
+        balance,
+        on_chain,
+        on_chain_missing,
+    }))
 }
 
 /// What a wallet has in the program, by token: stakes, claimable payouts, cover, shares, requested withdrawals, bonds,
-/// fees and rewards. Computed by the program's own functions from the mirrored accounts.
+/// fees and rewards, computed by the program's own functions from the mirrored accounts. `on_chain` is what the wallet
+/// has in itself.
 #[utoipa::path(
     get,
     path = "/wallet/{wallet}/balance",
     tag = "wallets",
     params(("wallet" = Key, Path, description = "Address of the wallet"), MinSlot),
     responses(
-        (status = 200, body = Balance),
+        (status = 200, body = WalletBalance),
         (status = "default", body = ProblemBody, content_type = "application/problem+json"),
     )
 )]
 async fn balance(
     InPath(wallet): InPath<Key>,
-    mut snapshot: Snapshot,
-) -> Result<Reply<Balance>, Problem> {
-    let balance = read_balance(&mut snapshot, &wallet).await?;
-    snapshot.reply(balance).await
+    State(app): State<AppState>,
+    snapshot: Snapshot,
+) -> Result<Reply<WalletBalance>, Problem> {
+    read_balance(&app, snapshot, &wallet).await
 }
 
 /// Events in which a wallet has a part, newest first, with what each moved for the wallet.

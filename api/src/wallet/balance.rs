@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use driftshield_sdk::{Address, Market, Model, Position, Vault};
+use driftshield_sdk::{Address, Market, Model, Position, Vault, math};
 use serde::Serialize;
 use sqlx::PgConnection;
 use utoipa::ToSchema;
@@ -11,8 +11,7 @@ use crate::{bytes::Key, signed::Signed, values::Scaled};
 
 use super::{holdings::Holdings, tokens::Decimals};
 
-/// What a wallet has in the program: open positions, cover, shares, requests, bonds, and what it can collect. The
-/// wallet's own SOL and tokens are not part of it.
+/// What a wallet has in the program: open positions, cover, shares, requests, bonds, and what it can collect.
 #[derive(Serialize, ToSchema)]
 pub struct Balance {
     pub wallet: Key,
@@ -70,6 +69,8 @@ pub struct SharesWorth {
     pub worth: Scaled,
     /// Average cost of `shares`: the deposits for them.
     pub cost: Scaled,
+    /// Decimals of the shares' mint.
+    pub decimals: u8,
 }
 
 /// Sums in base units of one token.
@@ -176,6 +177,7 @@ pub async fn read(db: &mut PgConnection, wallet: &Key) -> Result<Balance, sqlx::
             shares: Scaled::shares(stake.shares, state.decimals),
             worth: Scaled::new(state.worth(stake.shares), state.decimals),
             cost: Scaled::new(stake.cost, state.decimals),
+            decimals: state.decimals.saturating_add(math::SHARE_DECIMALS),
         })
     });
     Ok(Balance {

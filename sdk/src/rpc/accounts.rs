@@ -20,8 +20,14 @@ const MAX_ACCOUNTS: usize = 100;
 #[derive(Debug)]
 pub struct Accounts {
     pub slot: u64,
-    /// Owner and data by address.
-    found: HashMap<Address, (Address, Vec<u8>)>,
+    found: HashMap<Address, Found>,
+}
+
+#[derive(Debug)]
+struct Found {
+    owner: Address,
+    data: Vec<u8>,
+    lamports: u64,
 }
 
 impl Client {
@@ -54,7 +60,15 @@ impl Client {
             let data = data.ok_or(Error::IncompleteResponse("an account's data"))?;
             let owner = account.owner.parse::<Address>();
             let owner = owner.map_err(|_| Error::IncompleteResponse("an account's owner"))?;
-            found.insert(*address, (owner, data));
+            let lamports = account.lamports;
+            found.insert(
+                *address,
+                Found {
+                    owner,
+                    data,
+                    lamports,
+                },
+            );
         }
         Ok(Accounts {
             slot: response.context.slot,
@@ -69,6 +83,11 @@ impl Accounts {
         self.found.contains_key(address)
     }
 
+    /// Lamports of an account; 0 if it does not exist.
+    pub fn lamports(&self, address: &Address) -> u64 {
+        self.found.get(address).map_or(0, |found| found.lamports)
+    }
+
     /// Decodes an account of the program; `None` if it does not exist. Fails if it belongs to another
     /// program or has another type.
     pub fn find<T>(&self, address: &Address) -> Result<Option<T>, Error>
@@ -77,7 +96,7 @@ impl Accounts {
     {
         let found = self.found.get(address);
         found
-            .map(|(owner, data)| decode_owned(*address, owner, data))
+            .map(|found| decode_owned(*address, &found.owner, &found.data))
             .transpose()
     }
 
@@ -92,17 +111,17 @@ impl Accounts {
 
     /// Decodes a token account; `None` if it does not exist.
     pub fn token_account(&self, address: &Address) -> Result<Option<TokenAccount>, Error> {
-        let Some((_, data)) = self.found.get(address) else {
+        let Some(found) = self.found.get(address) else {
             return Ok(None);
         };
-        let account = TokenAccount::decode(data);
+        let account = TokenAccount::decode(&found.data);
         account.map(Some).ok_or(Error::NotATokenAccount(*address))
     }
 
     /// The cluster's time in unix seconds. [`CLOCK`] must be among the accounts.
     pub fn unix_timestamp(&self) -> Result<i64, Error> {
         let clock = self.found.get(&CLOCK);
-        let (_, data) = clock.ok_or(Error::AccountNotFound(CLOCK))?;
-        decode_clock(data)
+        let clock = clock.ok_or(Error::AccountNotFound(CLOCK))?;
+        decode_clock(&clock.data)
     }
 }
