@@ -57,8 +57,19 @@ struct DetailedHealth {
     connections: usize,
     /// Number of open WebSockets.
     sockets: usize,
+    /// The RPC node; null if none is configured.
+    rpc: Option<Rpc>,
     /// Null if `/proc` can't be read.
     machine: Option<Machine>,
+}
+
+/// The RPC node from which transactions are built.
+#[derive(Serialize)]
+struct Rpc {
+    /// Slot of the node; null if it doesn't answer.
+    slot: Option<u64>,
+    /// Why the node doesn't answer; null if it does.
+    problem: Option<String>,
 }
 
 /// Connections to the database.
@@ -122,8 +133,18 @@ async fn health(State(app): State<AppState>) -> Json<Health> {
     Json(Health::of(&app))
 }
 
-/// Health of the service, with the state of its database, mirror, connection pool, sockets and machine.
+/// Health of the service, with the state of its database, mirror, connection pool, sockets, RPC node and machine.
 async fn detailed(State(app): State<AppState>) -> Json<DetailedHealth> {
+    let rpc = app.chain.slot().await.map(|slot| match slot {
+        Ok(slot) => Rpc {
+            slot: Some(slot),
+            problem: None,
+        },
+        Err(problem) => Rpc {
+            slot: None,
+            problem: Some(problem.to_string()),
+        },
+    });
     Json(DetailedHealth {
         health: Health::of(&app),
         database: app.feed.is_connected(),
@@ -134,6 +155,7 @@ async fn detailed(State(app): State<AppState>) -> Json<DetailedHealth> {
         },
         connections: app.connections.len(),
         sockets: app.sockets.len(),
+        rpc,
         machine: Machine::read().ok(),
     })
 }

@@ -76,6 +76,13 @@ impl Chain {
         })
     }
 
+    /// Slot of the node; `None` if no node is configured.
+    pub async fn slot(&self) -> Option<Result<u64, Problem>> {
+        let node = self.node.as_ref()?;
+        let slot = call(async { Ok(node.client.rpc().get_slot().await?) }).await;
+        Some(slot.map_err(|error| Failure::from(error).into()))
+    }
+
     /// CAIP-2 id of the cluster: the first 32 characters of its genesis hash. `None` without a node,
     /// or while it doesn't answer.
     pub async fn blockchain_id(&self) -> Option<String> {
