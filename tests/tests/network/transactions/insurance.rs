@@ -6,6 +6,7 @@ use driftshield_sdk::{
     Address, ListingTerms, Model, Policy, Vault, WithdrawRequest, address, instruction, rpc::Signer,
 };
 use driftshield_tests::{network::wait_for, world::TOKEN};
+use rand::{Rng, SeedableRng, rngs::StdRng};
 use reqwest::{Method, StatusCode};
 use serde_json::{Value, json};
 
@@ -22,6 +23,11 @@ const COOLDOWN_SECS: i64 = 20;
 const MIN_HISTORY: u64 = 8;
 /// Covered windows of a policy.
 const WINDOWS: u64 = 15;
+/// Number of random offers.
+const OFFERS: usize = 12;
+/// Number of rules that limit the amount of cover.
+const MAX_RULES: usize = 5;
+const TIMEOUT: Duration = Duration::from_secs(60);
 /// Covered windows before the one that drifts.
 const CALM_WINDOWS: u64 = 8;
 
@@ -86,6 +92,26 @@ impl<'a> Scene<'a> {
             "cover": COVER.to_string(),
             "windows": WINDOWS.to_string(),
         })
+    }
+
+    /// A quote for this cover or, as often as it is refused, for what the refusal says would be allowed: with the
+    /// `cover` that is quoted, and the number of refusals.
+    async fn quote(&self, mut wanted: Value) -> (Value, usize) {
+        let url = format!("{}/api/v1/insurance/quote", self.api.url);
+        for refusals in 0..MAX_RULES {
+            let request = reqwest::Client::new().post(&url).json(&wanted);
+            let response = request.send().await.unwrap();
+            let status = response.status();
+            let mut body: Value = response.json().await.unwrap();
+            if status == StatusCode::OK {
+                body["cover"] = wanted["cover"].clone();
+                return (body, refusals);
+            }
+            assert_eq!(status, StatusCode::UNPROCESSABLE_ENTITY, "{wanted}: {body}");
+            let limit = body["program_error"]["limit"].as_str();
+            wanted["cover"] = json!(limit.unwrap_or_else(|| panic!("{wanted}: {body}")));
+        }
+        panic!("{wanted} is refused after {MAX_RULES} limits");
     }
 
     /// Waits until the model has the history that a sale of cover needs.
@@ -223,7 +249,46 @@ async fn wallets_provide_and_buy_cover_with_the_api_and_their_keys_alone() {
         .parse()
         .unwrap();
     assert_eq!(scene.holder.tokens().await - before, refund);
+    offers_hold(&scene, higher).await;
     withdraw(&scene).await;
+}
+
+/// Random cover is sold at the price that the API quotes for it, and what a refused quote says that the rule would
+/// allow is sold, too.
+async fn offers_hold(scene: &Scene<'_>, trigger: u64) {
+    let mut rng = StdRng::seed_from_u64(5);
+    let mut limits = 0;
+    for offer in 0..OFFERS {
+        let mut wanted = scene.cover();
+        wanted["trigger"] = json!(rng.random_range(trigger..2 * trigger).to_string());
+        wanted["windows"] = json!(rng.random_range(10..25).to_string());
+        let most = if offer % 2 == 0 { COVER } else { 3 * CAPITAL };
+        wanted["cover"] = json!(rng.random_range(1..most).to_string());
+        let sold = wait_for("a sale at the quoted price", TIMEOUT, async || {
+            let (quote, followed) = scene.quote(wanted.clone()).await;
+            let price = ["premium", "rent"].map(|part| quote[part]["raw"].as_str().unwrap());
+            let price: u64 = price.map(|part| part.parse::<u64>().unwrap()).iter().sum();
+            let mut request = wanted.clone();
+            request["cover"] = quote["cover"].clone();
+            request["max_premium"] = json!(price.to_string());
+            let path = "/insurance/policies";
+            let (status, reply) = scene.holder.request(Method::POST, path, request).await;
+            // Drift that was measured meanwhile can change the price, and a window can begin.
+            let name = &reply["program_error"]["name"];
+            let is_outdated = ["PremiumTooHigh", "WindowsBegan"]
+                .iter()
+                .any(|it| name == it);
+            assert!(status == StatusCode::OK || is_outdated, "{reply}");
+            (status == StatusCode::OK).then_some((reply, followed))
+        })
+        .await;
+        limits += sold.1;
+        // Large cover would leave no capital for the withdrawal.
+        if offer % 2 == 0 {
+            scene.holder.sign_and_send(&sold.0).await;
+        }
+    }
+    assert!(OFFERS / 4 < limits, "{limits} refusals");
 }
 
 /// What is refused before the model has a history.
