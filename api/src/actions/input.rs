@@ -1,6 +1,7 @@
 //! Inputs of an action: query parameters, and the body's `data`.
 
-use axum::{extract::Query, http::Uri};
+use axum::http::Uri;
+use axum_extra::extract::Query;
 use driftshield_sdk::Address;
 use serde::de::DeserializeOwned;
 use serde_json::{Map, Value};
