@@ -255,6 +255,7 @@ fn app(state: AppState, public_url: &str) -> Router {
         .merge(oracles::untagged_router())
         .merge(calendar::router())
         .route_layer(from_fn_with_state(state.clone(), extract::limit_reads))
+        .merge(wallet::waiting_router())
         .route_layer(from_fn_with_state(state.clone(), cache::answer));
     let (router, mut document) = OpenApiRouter::with_openapi(docs::info(public_url))
         .nest("/api/v1", resources)

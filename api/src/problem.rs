@@ -93,6 +93,8 @@ pub enum Problem {
     TooManySocketsOfAddress(usize),
     #[error("request or a database query took too long; retry, or use a smaller `limit`")]
     Timeout,
+    #[error("server reads a copy of the database that it cannot write; ask another server")]
+    Standby,
     #[error(
         "database is unreachable, overloaded, not migrated or still empty; retry in a few seconds"
     )]
@@ -131,6 +133,7 @@ impl Problem {
             Self::RateLimited { .. } => &kinds::RATE_LIMITED,
             Self::Overloaded => &kinds::OVERLOADED,
             Self::Timeout => &kinds::TIMEOUT,
+            Self::Standby => &kinds::STANDBY,
             Self::Unavailable(_) => &kinds::UNAVAILABLE,
             Self::Internal(_) => &kinds::INTERNAL,
         }
@@ -151,6 +154,7 @@ impl Problem {
         match self {
             Self::RateLimited { retry_after_secs } => Some(*retry_after_secs),
             Self::SlotNotReached { .. } | Self::TooManySocketsOfAddress(_) => Some(1),
+            Self::Standby => None,
             _ if self.kind().status == StatusCode::SERVICE_UNAVAILABLE => Some(1),
             _ => None,
         }

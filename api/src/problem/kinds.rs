@@ -53,6 +53,7 @@ const KINDS: &[&Kind] = &[
     &OVERLOADED,
     &MIRROR_SETTLING,
     &TIMEOUT,
+    &STANDBY,
     &UNAVAILABLE,
     &INTERNAL,
 ];
@@ -181,6 +182,13 @@ pub const TIMEOUT: Kind = Kind::new(
     "timeout",
     "Timeout",
     "The request, or a query of the database, took too long. Retry, or ask for less with `limit`.",
+);
+pub const STANDBY: Kind = Kind::new(
+    StatusCode::SERVICE_UNAVAILABLE,
+    "standby",
+    "Database is a standby",
+    "The server reads a copy of the database that it cannot write, so it cannot ask the indexer for anything. \
+     Another server can.",
 );
 pub const UNAVAILABLE: Kind = Kind::new(
     StatusCode::SERVICE_UNAVAILABLE,
