@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use chrono::{DateTime, Utc};
+use chrono::{DateTime, TimeDelta, Utc};
 use driftshield_sdk::{Account, AccountKind, Model};
 use serde::{Deserialize, Serialize};
 use sqlx::{FromRow, PgConnection};
@@ -25,6 +25,9 @@ pub fn router() -> OpenApiRouter<AppState> {
     OpenApiRouter::new().routes(routes!(calendar))
 }
 
+/// Time for which windows are listed without `until`: there is no last one.
+const WINDOWS_AHEAD: TimeDelta = TimeDelta::days(7);
+
 /// What happens at a time. At the same time, kinds are in this order.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "snake_case")]
@@ -46,6 +49,7 @@ pub enum DateKind {
 /// Something that happens at a time.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, ToSchema)]
 pub struct Date {
+    /// Null if it is outside the calendar's range.
     pub time: Option<DateTime<Utc>>,
     pub kind: DateKind,
     /// Market, model, policy or withdrawal request.
@@ -71,7 +75,8 @@ struct DateKey(i64, DateKind, Key, EventId);
 struct CalendarFilter {
     /// Start (RFC 3339), inclusive; the time of the mirror's latest block by default.
     from: Option<DateTime<Utc>>,
-    /// End (RFC 3339), exclusive; without end by default.
+    /// End (RFC 3339), exclusive. By default without end, but for windows: those of the seven days after `from` are
+    /// listed.
     until: Option<DateTime<Utc>>,
     /// Only markets, policies and windows of this model. Windows are listed only with it: every model has one at any
     /// time.
@@ -202,6 +207,8 @@ fn start_of(kind: DateKind, from: i64, after: Option<&DateKey>) -> (i64, Vec<u8>
 struct Range {
     from: i64,
     until: i64,
+    /// End of the windows that are listed.
+    windows_until: i64,
     after: Option<DateKey>,
     /// Number of dates.
     count: i64,
@@ -254,7 +261,7 @@ impl Range {
                 key,
             };
             let is_after = self.after.is_none_or(|after| after < key);
-            (time < self.until).then_some((is_after, date))
+            (time < self.windows_until).then_some((is_after, date))
         };
         let start = self.after.map_or(self.from, |after| after.0);
         // The first window that isn't over before.
@@ -266,6 +273,11 @@ impl Range {
             .map(|(_, date)| date)
             .collect()
     }
+}
+
+/// The first whole second at `time` or later: dates are at whole seconds.
+fn first_second(time: DateTime<Utc>) -> i64 {
+    time.timestamp() + i64::from(0 < time.timestamp_subsec_nanos())
 }
 
 impl Date {
@@ -305,9 +317,12 @@ async fn calendar(
         Some(from) => from,
         None => snapshot.require_time()?,
     };
+    let until = filter.until.map(first_second);
     let range = Range {
-        from: from.timestamp(),
-        until: filter.until.map_or(i64::MAX, |until| until.timestamp()),
+        from: first_second(from),
+        until: until.unwrap_or(i64::MAX),
+        windows_until: until
+            .unwrap_or_else(|| first_second(from).saturating_add(WINDOWS_AHEAD.num_seconds())),
         after: pager.after()?,
         // One date more than the limit shows whether another page follows.
         count: i64::try_from(pager.limit()).unwrap_or(i64::MAX - 1) + 1,
@@ -362,6 +377,7 @@ mod tests {
         Range {
             from,
             until,
+            windows_until: until,
             after,
             count: 3,
         }
@@ -389,6 +405,14 @@ mod tests {
         let next = range(0, 135, after);
         assert_eq!(times(&next, DateKind::WindowEnds), [(130, 2)]);
         assert_eq!(times(&next, DateKind::WindowDue), [(123, 1), (133, 2)]);
+    }
+
+    #[test]
+    fn a_range_begins_and_ends_between_seconds() {
+        let at = |text: &str| first_second(text.parse().unwrap());
+        assert_eq!(at("1970-01-01T00:00:07Z"), 7);
+        assert_eq!(at("1970-01-01T00:00:07.001Z"), 8);
+        assert_eq!(at("1969-12-31T23:59:58.5Z"), -1);
     }
 
     #[test]

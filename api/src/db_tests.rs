@@ -3,18 +3,27 @@
 //! `scripts/test` gives them a server; `scripts/with-postgres` gives it to any command.
 
 mod aborts;
+mod analytics;
+mod caching;
+mod calendar;
+mod candles;
+mod chain;
 mod hostile;
+mod leaderboard;
 mod lists;
+mod oracles;
+mod refusals;
 mod routes;
 mod transactions;
 mod walks;
+mod wallets;
 
 use std::{collections::BTreeSet, env, sync::LazyLock};
 
 use axum::{
     Router,
     body::{Body, to_bytes},
-    http::{Request, StatusCode},
+    http::{HeaderMap, Request, StatusCode},
 };
 use driftshield_sdk::Address;
 use serde_json::Value;
@@ -36,14 +45,20 @@ pub static SCHEMA: LazyLock<Migrator> = LazyLock::new(|| {
 /// The API on a test's database.
 struct Api {
     db: PgPool,
+    state: AppState,
     router: Router,
 }
 
 /// The `number`-th address of a type in `fixtures/mirror.sql`.
-pub fn key(kind: u8, number: u8) -> String {
+pub fn address(kind: u8, number: u8) -> Address {
     let mut bytes = [7; 32];
     (bytes[0], bytes[1]) = (kind, number);
-    Address::from(bytes).to_string()
+    bytes.into()
+}
+
+/// The same in base58.
+pub fn key(kind: u8, number: u8) -> String {
+    address(kind, number).to_string()
 }
 
 impl Api {
@@ -63,8 +78,8 @@ impl Api {
 
     fn with_settings(db: PgPool, settings: &Settings) -> Self {
         let state = AppState::new(db.clone(), settings, CancellationToken::new());
-        let router = app(state, "https://api.test");
-        Self { db, router }
+        let router = app(state.clone(), "https://api.test");
+        Self { db, state, router }
     }
 
     /// The OpenAPI document.
@@ -94,10 +109,28 @@ impl Api {
             .await
     }
 
+    /// The body of a path that must answer `200 OK`.
+    async fn ok(&self, path: &str) -> Value {
+        let (status, body) = self.get(path).await;
+        assert_eq!(status, StatusCode::OK, "{path}: {body}");
+        body
+    }
+
     async fn send(&self, request: Request<Body>) -> (StatusCode, Value) {
+        let (status, _, text) = self.send_raw(request).await;
+        let body = serde_json::from_str(&text);
+        (status, body.unwrap_or_else(|_| panic!("no JSON: {text}")))
+    }
+
+    async fn send_raw(&self, request: Request<Body>) -> (StatusCode, HeaderMap, String) {
         let response = self.router.clone().oneshot(request).await.unwrap();
-        let status = response.status();
+        let (status, headers) = (response.status(), response.headers().clone());
         let body = to_bytes(response.into_body(), usize::MAX).await.unwrap();
-        (status, serde_json::from_slice(&body).unwrap())
+        (status, headers, String::from_utf8(body.into()).unwrap())
+    }
+
+    async fn get_raw(&self, path: &str) -> (StatusCode, HeaderMap, String) {
+        self.send_raw(Request::get(path).body(Body::empty()).unwrap())
+            .await
     }
 }

@@ -209,6 +209,11 @@ async fn parse<T: DeserializeOwned>(
         // axum says first that it could not read the query, then the parameter and the reason.
         let mut rest = text.splitn(3, ": ").skip(1);
         let (name, reason) = (rest.next().unwrap_or_default(), rest.next());
+        // serde names a missing parameter like this.
+        let missing = name.strip_prefix("missing field `");
+        if let Some(missing) = missing.and_then(|name| name.strip_suffix('`')) {
+            return Problem::BadRequest(format!("`{missing}` is missing; give it"));
+        }
         let parameter = parameters.iter().find(|parameter| parameter.name == name);
         let values: Vec<_> = values(&parts.uri, name).collect();
         Problem::BadRequest(match (values.as_slice(), parameter, reason) {

@@ -123,6 +123,8 @@ impl ServerHandler for Tools {
             request.extensions_mut().insert(*client);
         }
         let result = match self.send(request.map(Body::from)).await {
+            // A statement is a table in text, and only an object can be structured.
+            Ok(Value::String(text)) => CallToolResult::success(vec![ContentBlock::text(text)]),
             Ok(body) => CallToolResult::structured(body),
             Err(problem) => CallToolResult::error(vec![ContentBlock::text(problem.to_string())]),
         };

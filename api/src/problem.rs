@@ -95,6 +95,8 @@ pub enum Problem {
     TooManySocketsOfAddress(usize),
     #[error("request or a database query took too long; retry, or use a smaller `limit`")]
     Timeout,
+    #[error("server reads a copy of the database that it cannot write; ask another server")]
+    Standby,
     #[error(
         "database is unreachable, overloaded, not migrated or still empty; retry in a few seconds"
     )]
@@ -134,6 +136,7 @@ impl Problem {
             Self::RateLimited { .. } => &kinds::RATE_LIMITED,
             Self::Overloaded => &kinds::OVERLOADED,
             Self::Timeout => &kinds::TIMEOUT,
+            Self::Standby => &kinds::STANDBY,
             Self::Unavailable(_) => &kinds::UNAVAILABLE,
             Self::Internal(_) => &kinds::INTERNAL,
         }
@@ -158,6 +161,7 @@ impl Problem {
         match self {
             Self::RateLimited { retry_after_secs } => Some(*retry_after_secs),
             Self::TooManySocketsOfAddress(_) => Some(1),
+            Self::Standby => None,
             _ => match self.status() {
                 StatusCode::TOO_EARLY | StatusCode::SERVICE_UNAVAILABLE => Some(1),
                 _ => None,

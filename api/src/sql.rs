@@ -1,6 +1,6 @@
 //! SQL shared by several resources.
 
-use sqlx::{Encode, PgConnection, Postgres, QueryBuilder, Type};
+use sqlx::{Encode, PgConnection, PgPool, Postgres, QueryBuilder, Type};
 use utoipa::{
     PartialSchema,
     openapi::{RefOr, schema::Schema},
@@ -13,6 +13,13 @@ use crate::problem::Problem;
 pub fn is_recovery_conflict(error: &sqlx::Error) -> bool {
     let error = error.as_database_error();
     error.and_then(|error| error.code()).as_deref() == Some("40001")
+}
+
+/// Whether the database is a standby, which nothing can be written to.
+pub async fn is_standby(db: &PgPool) -> Result<bool, sqlx::Error> {
+    sqlx::query_scalar("select pg_is_in_recovery()")
+        .fetch_one(db)
+        .await
 }
 
 /// SQL condition: the account in row `m` is closed on chain.

@@ -39,7 +39,7 @@ struct User {
     /// Names the user in paths: the wallet's address.
     user: Key,
     wallet: Key,
-    /// Time of the first event in which the wallet has a part; null if the block has none.
+    /// Time of the first event that the mirror has in which the wallet has a part; null if the block has none.
     first_seen: Option<DateTime<Utc>>,
     /// Time of the latest event in which the wallet has a part; null if the block has none.
     last_seen: Option<DateTime<Utc>>,

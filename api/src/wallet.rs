@@ -42,7 +42,11 @@ pub fn untagged_router() -> OpenApiRouter<AppState> {
     OpenApiRouter::new()
         .routes(routes!(balance))
         .routes(routes!(statement))
-        .routes(routes!(sync))
+}
+
+/// Routes that wait for something else than the database. They take permits to read it themselves.
+pub fn waiting_router() -> OpenApiRouter<AppState> {
+    OpenApiRouter::new().routes(routes!(sync))
 }
 
 /// What a wallet has in the program, and in itself.
@@ -120,7 +124,7 @@ async fn transactions(
 }
 
 /// Time of a statement.
-#[derive(Deserialize, Serialize, IntoParams)]
+#[derive(Deserialize, IntoParams)]
 #[into_params(parameter_in = Query)]
 struct StatementPeriod {
     /// Start (RFC 3339), inclusive; a year of 366 days before `until` by default.
@@ -134,8 +138,9 @@ struct StatementPeriod {
 /// One row for each movement, with the columns `time` (RFC 3339, UTC; empty if the block has none), `slot`,
 /// `signature`, `event_id`, `kind`, `account` (the market, vault or model), `mint`, `amount_in`, `amount_out`, `fee`
 /// (security rent, paid in addition to `amount_out`) and `realised_profit` (without `fee`; empty if nothing was
-/// realised). Amounts are in whole tokens of `mint`. Kinds and profits are those of `/wallet/{wallet}/transactions`. Events of blocks without a time belong to
-/// the time of their neighbours. A statement has the movements of at most 20,000 events.
+/// realised). Amounts are in whole tokens of `mint`. Kinds and profits are those of `/wallet/{wallet}/transactions`.
+/// Events of blocks without a time belong to the time of their neighbours. A statement has the movements of at most
+/// 20,000 events: of a wallet with more in that time, `from` and `until` select a part.
 #[utoipa::path(
     get,
     path = "/wallet/{wallet}/statement.csv",
@@ -185,7 +190,7 @@ async fn sync(
     InPath(wallet): InPath<Key>,
     State(app): State<AppState>,
 ) -> Result<Reply<Synced>, Problem> {
-    let sync = sync::sync(&app.db, &wallet).await?;
+    let sync = sync::sync(&app, &wallet).await?;
     let snapshot = Snapshot::begin(&app.db).await?;
     Ok(snapshot.reply(sync).await?.untagged())
 }

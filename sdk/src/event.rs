@@ -50,6 +50,13 @@ macro_rules! events {
                 Err(DecodeError::Unknown(discriminator))
             }
 
+            /// `discriminator ‖ body`, as the program emits it.
+            pub fn encode(&self) -> Vec<u8> {
+                match self {
+                    $(Self::$name(event) => anchor_lang::event::Event::data(event),)*
+                }
+            }
+
             /// Name of the event.
             pub fn name(&self) -> &'static str {
                 match self {

@@ -40,6 +40,8 @@ struct ModelHealth {
     due: DueWindows,
     /// Exponentially weighted moving average of the final values of the model's version; null if there is none.
     ewma: Option<Scaled>,
+    /// Value below which all windows of a year stay with a probability of 95%, if the model doesn't drift. No threshold
+    /// of a market and no trigger of a policy is lower.
     noise_floor: Scaled,
     /// `ewma` divided by `noise_floor`, with up to six decimal places, rounded down; null without `ewma`. Of a model
     /// that doesn't drift it is below 1.

@@ -6,7 +6,7 @@ mod boards;
 pub mod keeper;
 
 use chrono::{DateTime, Utc};
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Deserializer, Serialize, de::Error as _};
 use sqlx::{FromRow, PgConnection, Postgres, QueryBuilder};
 use utoipa::{IntoParams, ToSchema};
 use utoipa_axum::{router::OpenApiRouter, routes};
@@ -30,7 +30,7 @@ pub fn router() -> OpenApiRouter<AppState> {
 }
 
 /// What is ranked.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, Serialize, ToSchema)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, ToSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum Board {
     /// Wallets by realised profit on stakes: payouts less the stakes of claimed positions, proceeds of sales less the
@@ -61,6 +61,17 @@ impl Board {
             Self::Oracles => "oracles",
             Self::Models => "models",
         }
+    }
+}
+
+impl<'de> Deserialize<'de> for Board {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let text = String::deserialize(deserializer)?;
+        let found = Self::EACH.into_iter().find(|board| board.name() == text);
+        found.ok_or_else(|| {
+            let names = Self::EACH.map(Self::name).join(", ");
+            D::Error::custom(format!("`{text}` is no ranking; give one of {names}"))
+        })
     }
 }
 

@@ -100,7 +100,7 @@ struct SharesPart {
     cost_basis: Signed,
     /// Worth of the shares at their current price, and what is left of requests.
     value: Signed,
-    /// Payments of requests less the average cost of what they paid.
+    /// Payments of requests less the average cost of what they paid. Of closed vaults, too.
     realised: Signed,
     /// `value` less `cost_basis`.
     unrealised: Signed,
@@ -153,12 +153,16 @@ fn open(holdings: &Holdings) -> BTreeMap<Key, Open> {
         sums.shares_value += i128::from(vault.requested(request));
         sums.shares_value += i128::from(vault.worth(request.shares));
     }
-    for (vault, state) in &holdings.vaults {
-        let sums = open.entry(state.mint.into()).or_default();
-        sums.shares_value += i128::from(wallet::worth_of(holdings, vault, state));
-        if let Some(stake) = holdings.ledger.stakes.get(vault) {
+    for (vault, stake) in &holdings.ledger.stakes {
+        let Some(mint) = holdings.vault_mints.get(vault) else {
+            continue;
+        };
+        let sums = open.entry(*mint).or_default();
+        sums.shares_realised += stake.realised;
+        // A closed vault has no shares any more.
+        if let Some(state) = holdings.vaults.get(vault) {
             sums.shares_cost += i128::from(stake.cost) + i128::from(stake.requested_cost);
-            sums.shares_realised += stake.realised;
+            sums.shares_value += i128::from(wallet::worth_of(holdings, vault, state));
         }
     }
     open

@@ -46,12 +46,14 @@ impl Scope {
         let route = route.as_str();
         let route = route.strip_prefix("/api/v1").unwrap_or(route);
         match route {
-            "/models" => Self::Kinds(&[Kind::Model]),
+            "/models" | "/users/{user}/models" => Self::Kinds(&[Kind::Model]),
+            // A seat changes with its model; its end is on no account's channel, and changes everything.
+            "/oracles/{oracle}" => Self::Kinds(&[Kind::Model]),
             "/markets" | "/models/{model}/markets" => Self::Kinds(&[Kind::Market]),
             "/insurance/vaults" | "/insurance/withdrawals" => Self::Kinds(&[Kind::Vault]),
             "/receipts/{receipt}" => Self::Kinds(&[Kind::Model]),
             // A position's asks fall with a report on the model.
-            "/positions" | "/markets/{market}/positions" => {
+            "/positions" | "/users/{user}/positions" | "/markets/{market}/positions" => {
                 Self::Kinds(&[Kind::Market, Kind::Model])
             }
             "/insurance/policies" | "/insurance/policies/{policy}" => {
@@ -63,6 +65,7 @@ impl Scope {
             | "/models/{model}/history"
             | "/markets/{market}"
             | "/markets/{market}/odds"
+            | "/markets/{market}/candles"
             | "/markets/{market}/sales"
             | "/markets/{market}/history"
             | "/insurance/vaults/{vault}"

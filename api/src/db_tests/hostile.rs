@@ -91,11 +91,12 @@ async fn an_extreme_parameter_is_no_error_of_the_server(
     options: PgConnectOptions,
 ) {
     let api = Api::new(options);
-    let key = key(4, 1);
+    let (model, key) = (key(2, 1), key(4, 1));
     for number in [i64::MIN, -1, 0, i64::MAX] {
         for path in [
             format!("/api/v1/markets/{key}?life={number}"),
             format!("/api/v1/markets/{key}/odds?life={number}"),
+            format!("/api/v1/markets/{key}/candles?life={number}"),
             format!("/api/v1/events/{number}"),
         ] {
             let (status, body) = api.get(&path).await;
@@ -108,8 +109,16 @@ async fn an_extreme_parameter_is_no_error_of_the_server(
         "markets?sort=closing&closing_after=-262143-01-01T00:00:00Z",
         "markets?sort=closing&closing_before=%2B262142-12-31T23:59:59Z",
         "markets?sort=closing&closing_before=9999-12-31T23:59:59Z",
+        "calendar?from=-262143-01-01T00:00:00Z",
+        "calendar?from=%2B262142-12-31T23:59:59Z",
+        "calendar?until=-262143-01-01T00:00:00Z",
+        &format!("calendar?from=-262143-01-01T00:00:00Z&model={model}"),
+        &format!("calendar?from=%2B262142-12-31T23:59:59Z&model={model}"),
+        &format!("calendar?until=%2B262142-12-31T23:59:59Z&model={model}"),
+        &format!("wallet/{key}/statement.csv?until=-262143-01-01T00:00:00Z"),
+        &format!("wallet/{key}/statement.csv?from=%2B262142-12-31T23:59:59Z"),
     ] {
-        let (status, body) = api.get(&format!("/api/v1/{query}")).await;
+        let (status, _, body) = api.get_raw(&format!("/api/v1/{query}")).await;
         assert!(!status.is_server_error(), "{query}: {body}");
     }
 }

@@ -31,12 +31,11 @@ impl List {
         filters.count() <= 1
     }
 
-    /// The page in an answer. The odds of a market contain it beside the current ones.
+    /// The page in an answer. Some answers contain it beside something else.
     pub fn page(body: &Value) -> &Value {
-        match &body["history"] {
-            Value::Null => body,
-            history => history,
-        }
+        let parts = ["history", "seats", "places"].map(|name| &body[name]);
+        let page = parts.into_iter().find(|part| part["items"].is_array());
+        page.unwrap_or(body)
     }
 
     pub fn next_cursor(body: &Value) -> Option<&str> {
@@ -88,8 +87,17 @@ fn of_list(path: &str, parameters: &[Value], document: &Value) -> Vec<List> {
 
 /// The path, with the parent that has items.
 pub fn example(path: &str) -> String {
-    let parents = [("{model}", 2), ("{market}", 4), ("{vault}", 6)];
-    let parent = |path: String, (name, kind): (&str, u8)| path.replace(name, &key(kind, 1));
+    let user = if path.ends_with("/models") { 1 } else { 6 };
+    let parents = [
+        ("{model}", key(2, 1)),
+        ("{market}", key(4, 1)),
+        ("{vault}", key(6, 1)),
+        ("{oracle}", key(9, 2)),
+        ("{user}", key(9, user)),
+        ("{wallet}", key(9, 6)),
+        ("{board}", "bettors".to_owned()),
+    ];
+    let parent = |path: String, (name, example): (&str, String)| path.replace(name, &example);
     let path = parents.into_iter().fold(path.to_owned(), parent);
     assert!(
         !path.contains('{'),
@@ -123,6 +131,8 @@ fn values(path: &str, name: &str, parameter: &Value, document: &Value) -> Vec<St
         "name" => "BetPlaced".to_owned(),
         "text" => "fraud%2050%25".to_owned(),
         "closing_before" => "2026-01-01T02:00:04Z".to_owned(),
+        "from" => "2026-01-01T00:00:00Z".to_owned(),
+        "until" => "2026-01-03T00:00:00Z".to_owned(),
         "closing_after" => "2026-01-01T02:00:01Z".to_owned(),
         _ => panic!("{path}: the filter `{name}` has no example here; add one"),
     }]

@@ -60,7 +60,8 @@ impl Interval {
     }
 }
 
-/// Bets of a market in an interval, and the odds right after each of them.
+/// Bets of a market in an interval, and the odds right after each of them. A bet in a block without a time belongs to
+/// the interval of the next bet that has one, or, if none follows, to that of the last one that has one.
 #[derive(Debug, PartialEq, Eq, Serialize, ToSchema)]
 pub struct Candle {
     /// Start of the interval, inclusive.
@@ -100,7 +101,7 @@ struct OutcomeCandle {
 #[derive(FromRow)]
 struct Odds {
     event_id: EventId,
-    block_time: DateTime<Utc>,
+    block_time: Option<DateTime<Utc>>,
     pools: Vec<U64>,
 }
 
@@ -127,10 +128,16 @@ struct Terms {
 }
 
 impl Terms {
+    /// Start of the interval to which consecutive bets belong; `None` if none has a time.
+    fn start(&self, bets: &[Odds]) -> Option<i64> {
+        let mut times = bets.iter().filter_map(|odds| odds.block_time);
+        times.next().map(|time| self.interval.start(time))
+    }
+
     /// Candle of consecutive bets of one interval, newest first. `before` are the odds before them.
     fn candle(&self, bets: &[Odds], before: Option<&Odds>) -> Option<Candle> {
         let (last, first) = (bets.first()?, bets.last()?);
-        let start = self.interval.start(first.block_time);
+        let start = self.start(bets)?;
         // Without the odds before it, the first bet's amount isn't known.
         let staked_before = before.map_or_else(|| first.total(), Odds::total);
         let outcomes = (0..self.outcomes).zip(0..).map(|(index, outcome)| {
@@ -178,11 +185,9 @@ struct Collector {
 impl Collector {
     /// Adds older odds than all before.
     fn add(&mut self, odds: Odds) {
-        let interval = |odds: &Odds| self.terms.interval.start(odds.block_time);
-        let is_same = self
-            .bets
-            .last()
-            .is_none_or(|last| interval(last) == interval(&odds));
+        let own = self.terms.start(std::slice::from_ref(&odds));
+        let current = self.terms.start(&self.bets);
+        let is_same = own.is_none() || current.is_none() || own == current;
         if odds.total() == 0 || !is_same {
             self.complete(Some(&odds));
         }
@@ -239,8 +244,7 @@ async fn read(
     before: Option<EventId>,
 ) -> Result<Vec<Odds>, sqlx::Error> {
     let mut sql = QueryBuilder::new(
-        "select o.event_id, o.block_time, o.pools from chain.odds o
-         where o.block_time is not null and o.market = ",
+        "select o.event_id, o.block_time, o.pools from chain.odds o where o.market = ",
     );
     sql.push_bind(market.key);
     range.push(&mut sql, "o.event_id");
@@ -259,7 +263,7 @@ mod tests {
     fn odds(event: i64, time: i64, pools: [u64; 2]) -> Odds {
         Odds {
             event_id: EventId(event),
-            block_time: DateTime::from_timestamp(time, 0).unwrap(),
+            block_time: DateTime::from_timestamp(time, 0),
             pools: [pools[0], pools[1], 0].map(U64).into(),
         }
     }
@@ -321,6 +325,27 @@ mod tests {
             panic!()
         };
         assert_eq!((candle.bets, candle.staked.raw), (2, 20));
+    }
+
+    #[test]
+    fn a_bet_without_a_time_belongs_to_the_next_one_that_has_one() {
+        let untimed = |event, pools| Odds {
+            block_time: None,
+            ..odds(event, 0, pools)
+        };
+        let [second, first] = &candles(vec![
+            odds(1, 0, [0, 0]), // the creation
+            odds(2, 10, [300, 0]),
+            untimed(3, [300, 100]),
+            odds(4, 3_600, [300, 150]),
+            untimed(5, [400, 150]), // none follows
+        ])[..] else {
+            panic!()
+        };
+        assert_eq!((first.bets, first.staked.raw), (1, 300));
+        assert_eq!((second.bets, second.staked.raw), (3, 250));
+        assert_eq!(second.from, DateTime::from_timestamp(3_600, 0));
+        assert_eq!(candles(vec![untimed(1, [5, 0])]), []);
     }
 
     #[test]

@@ -76,7 +76,7 @@ impl Operation {
         let texts = [&operation["summary"], &operation["description"]];
         let texts: Vec<_> = texts.into_iter().filter_map(Value::as_str).collect();
         let schema: JsonObject = schema.as_object().cloned().unwrap_or_default();
-        // Nothing that the API does changes anything: transactions are returned unsigned.
+        // Nothing that the API does changes the chain: transactions are returned unsigned.
         let annotations = ToolAnnotations::new().read_only(true).open_world(false);
         let tool = Tool::new(name(&method, path), texts.join("\n\n"), schema);
         Some(Self {

@@ -50,7 +50,7 @@ pub struct OracleSeat {
     /// `outvoted` times the model's `slash_amount`: what the seat lost by rulings at most. A ruling takes less if the
     /// bond is less, and the admin can return what it took.
     slashed_at_most: Signed,
-    /// Time of the latest submission among the last 100 events of the seat; null if there is none.
+    /// Time of the latest submission among the last 100 events of this seat; null if there is none.
     last_seen: Option<DateTime<Utc>>,
     /// Number of events that reference the seat.
     event_count: U64,
@@ -153,7 +153,11 @@ const SELECT: &str = "
       select e.block_time as last_seen
       from (
         select event_id from chain.event_account a
-        where a.account = s.address and s.life <= a.event_id order by a.event_id desc limit 100) a
+        where a.account = s.address and s.life <= a.event_id
+          and a.event_id < coalesce((
+            select min(n.life) from chain.seat n where n.address = s.address and s.life < n.life),
+            9223372036854775807)
+        order by a.event_id desc limit 100) a
       join lateral (select * from chain.event e where e.id = a.event_id limit 1) e on true
       where e.name = 'ReceiptSubmitted'
       order by a.event_id desc limit 1) e on true

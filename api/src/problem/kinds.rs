@@ -54,6 +54,7 @@ const KINDS: &[&Kind] = &[
     &OVERLOADED,
     &MIRROR_SETTLING,
     &TIMEOUT,
+    &STANDBY,
     &UNAVAILABLE,
     &RPC_UNAVAILABLE,
     &NO_RPC_NODE,
@@ -191,6 +192,13 @@ pub const TIMEOUT: Kind = Kind::new(
     "timeout",
     "Timeout",
     "The request, or a query of the database, took too long. Retry, or ask for less with `limit`.",
+);
+pub const STANDBY: Kind = Kind::new(
+    StatusCode::SERVICE_UNAVAILABLE,
+    "standby",
+    "Database is a standby",
+    "The server reads a copy of the database that it cannot write, so it cannot ask the indexer for anything. \
+     Another server can.",
 );
 pub const UNAVAILABLE: Kind = Kind::new(
     StatusCode::SERVICE_UNAVAILABLE,

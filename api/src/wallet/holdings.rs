@@ -33,8 +33,10 @@ pub struct Holdings {
     pub challenges: Vec<(Box<Receipt>, Model)>,
     /// Shares of vaults.
     pub ledger: Ledger,
-    /// Vaults of which the wallet has shares.
+    /// Vaults of which the wallet has or had shares, if they are open.
     pub vaults: BTreeMap<Address, Vault>,
+    /// Tokens of the vaults of which the wallet has or had shares, closed ones included.
+    pub vault_mints: BTreeMap<Address, Key>,
     /// Whether the wallet has more accounts, deposits or withdrawals than were read.
     pub is_truncated: bool,
 }
@@ -97,6 +99,7 @@ impl Holdings {
                 holdings.vaults.insert(*vault, **state);
             }
         }
+        holdings.vault_mints = vault_mints(db, &ledger).await?;
         holdings.ledger = ledger;
         Ok(holdings)
     }
@@ -126,6 +129,28 @@ impl Holdings {
             _ => {}
         }
     }
+}
+
+#[derive(FromRow)]
+struct VaultRow {
+    address: Key,
+    mint: Key,
+}
+
+/// Tokens of the vaults of the ledger.
+async fn vault_mints(
+    db: &mut PgConnection,
+    ledger: &Ledger,
+) -> Result<BTreeMap<Address, Key>, sqlx::Error> {
+    let vaults: Vec<_> = ledger.stakes.keys().copied().map(Key::from).collect();
+    let rows: Vec<VaultRow> = sqlx::query_as(
+        "select address, mint from chain.vault where address = any($1) and is_current",
+    )
+    .bind(vaults)
+    .fetch_all(db)
+    .await?;
+    let mint = |row: VaultRow| (row.address.address(), row.mint);
+    Ok(rows.into_iter().map(mint).collect())
 }
 
 #[derive(FromRow)]

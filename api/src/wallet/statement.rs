@@ -7,7 +7,7 @@ use sqlx::{FromRow, PgConnection};
 
 use crate::{bytes::Key, event_id::EventId, mirror::Snapshot, problem::Problem};
 
-use super::transactions::{Movement, PartyRow, WalletEvent, select, with_movements};
+use super::transactions::{Movement, PartyRow, WalletEvent, Withdrawals, select, with_movements};
 
 /// Number of events of a wallet that a statement can have.
 const MAX_EVENTS: usize = 20_000;
@@ -33,6 +33,7 @@ pub async fn write(
     let (mut after, end) = (first_at(db, from).await?, first_at(db, until).await?);
     let mut statement = format!("{HEADER}\r\n");
     let mut read = 0;
+    let mut withdrawals = Withdrawals::default();
     loop {
         let mut sql = select(wallet);
         sql.push(" and p.event_id >= ").push_bind(after);
@@ -51,7 +52,7 @@ pub async fn write(
             return Ok(statement);
         };
         after = EventId(last.event.id.0 + 1);
-        for event in with_movements(db, wallet, rows).await? {
+        for event in with_movements(db, wallet, rows, &mut withdrawals).await? {
             for movement in &event.movements {
                 push_row(&mut statement, &event, movement);
             }

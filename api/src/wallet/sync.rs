@@ -7,7 +7,7 @@ use sqlx::{FromRow, PgConnection, PgPool};
 use tokio::time::sleep;
 use utoipa::ToSchema;
 
-use crate::{bytes::Key, problem::Problem};
+use crate::{bytes::Key, problem::Problem, sql::is_standby, state::AppState};
 
 /// Number of accounts that are read again.
 const MAX_ACCOUNTS: i64 = 200;
@@ -35,28 +35,35 @@ struct Address {
 }
 
 /// Asks for the accounts, and waits up to 2 s until the indexer has read them.
-pub async fn sync(pool: &PgPool, wallet: &Key) -> Result<Synced, Problem> {
+///
+/// # Errors
+///
+/// If the database is a standby, is read by too many, or fails.
+pub async fn sync(app: &AppState, wallet: &Key) -> Result<Synced, Problem> {
+    let permit = || app.reads.try_acquire().map_err(|_| Problem::Overloaded);
+    let asking = permit()?;
+    let pool = &app.db;
+    if is_standby(pool).await? {
+        return Err(Problem::Standby);
+    }
     let mut addresses = addresses(&mut *pool.acquire().await?, wallet).await?;
     let most = usize::try_from(MAX_ACCOUNTS).unwrap_or(usize::MAX);
     let truncated = most < addresses.len();
     addresses.truncate(most);
     let asked = Instant::now();
-    // The other connections only read.
-    let mut tx = pool.begin_with("begin read write").await?;
-    sqlx::query(
-        "insert into app.refetch (address) select unnest($1::bytea[])
-         on conflict (address) do update set asked_at = now()",
-    )
-    .bind(&addresses)
-    .execute(&mut *tx)
-    .await?;
-    tx.commit().await?;
+    // In a task: the pool would lend the connection of a cancelled request with an open transaction.
+    let asked_all = tokio::spawn(ask(pool.clone(), addresses.clone()));
+    asked_all.await.unwrap_or(Err(sqlx::Error::WorkerCrashed))?;
+    // Others may read while this request waits.
+    drop(asking);
     loop {
+        let looking = permit()?;
         let waiting: i64 =
             sqlx::query_scalar("select count(*) from app.refetch where address = any($1)")
                 .bind(&addresses)
                 .fetch_one(pool)
                 .await?;
+        drop(looking);
         if waiting == 0 || MAX_WAIT <= asked.elapsed() {
             return Ok(Synced {
                 accounts: addresses.len(),
@@ -66,6 +73,19 @@ pub async fn sync(pool: &PgPool, wallet: &Key) -> Result<Synced, Problem> {
         }
         sleep(POLL_INTERVAL).await;
     }
+}
+
+async fn ask(pool: PgPool, addresses: Vec<Key>) -> Result<(), sqlx::Error> {
+    // Other transactions only read.
+    let mut tx = pool.begin_with("begin read write").await?;
+    sqlx::query(
+        "insert into app.refetch (address) select unnest($1::bytea[])
+         on conflict (address) do update set asked_at = now()",
+    )
+    .bind(addresses)
+    .execute(&mut *tx)
+    .await?;
+    tx.commit().await
 }
 
 /// Addresses of the wallet's open accounts, in ascending order: other requests then lock the same rows in the same

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use driftshield_sdk::Address;
 use serde::Serialize;
-use sqlx::{FromRow, PgConnection, QueryBuilder, Row, postgres::PgRow};
+use sqlx::{FromRow, PgConnection, QueryBuilder};
 use utoipa::ToSchema;
 
 use crate::{
@@ -52,7 +52,8 @@ pub struct Movement {
     pub outgoing: Scaled,
     /// Security rent that the wallet paid in addition.
     pub fee: Scaled,
-    /// Profit that the movement realised, without `fee`; null if it realised none.
+    /// Profit that the movement realised, without `fee`; null if it realised none, or if the mirror lacks what it
+    /// derives from: the claimed position, or deposits and withdrawals after the wallet's first 20,000.
     ///
     /// A stake counts as much as was staked for it while it is open, whoever owns it. So a claim realises the payout
     /// less the position's stakes, a sale its price less the stake, and a purchase the stake less its price. A refund
@@ -63,20 +64,12 @@ pub struct Movement {
 }
 
 /// Row of an event, with the wallet's parts and the event's bytes.
+#[derive(FromRow)]
 pub struct PartyRow {
+    #[sqlx(flatten)]
     pub event: Event,
     roles: Vec<String>,
     data: Vec<u8>,
-}
-
-impl FromRow<'_, PgRow> for PartyRow {
-    fn from_row(row: &PgRow) -> Result<Self, sqlx::Error> {
-        Ok(Self {
-            event: Event::from_row(row)?,
-            roles: row.try_get("roles")?,
-            data: row.try_get("data")?,
-        })
-    }
 }
 
 impl PartyRow {
@@ -109,11 +102,30 @@ pub fn select(wallet: &Key) -> QueryBuilder<sqlx::Postgres> {
     sql
 }
 
-/// Adds what the events moved for `wallet`.
+/// Profits of a wallet's payments from vaults, by event. They derive from all of its deposits and withdrawals, so they
+/// are read once, and only for a wallet that withdraws.
+#[derive(Default)]
+pub struct Withdrawals(Option<BTreeMap<EventId, i128>>);
+
+impl Withdrawals {
+    async fn read(&mut self, db: &mut PgConnection, wallet: &Key) -> Result<(), sqlx::Error> {
+        if self.0.is_none() {
+            self.0 = Some(Ledger::read(db, wallet).await?.realised);
+        }
+        Ok(())
+    }
+
+    fn profit(&self, event: EventId) -> Option<i128> {
+        self.0.as_ref()?.get(&event).copied()
+    }
+}
+
+/// Adds what the events moved for `wallet`, whose `withdrawals` these are.
 pub async fn with_movements(
     db: &mut PgConnection,
     wallet: &Key,
     rows: Vec<PartyRow>,
+    withdrawals: &mut Withdrawals,
 ) -> Result<Vec<WalletEvent>, sqlx::Error> {
     let address = wallet.address();
     let moved: Vec<_> = rows.iter().map(|row| row.moved(&address)).collect();
@@ -131,16 +143,14 @@ pub async fn with_movements(
             _ => None,
         })
         .collect();
-    let withdraws = all().any(|(_, moved)| moved.profit == Profit::OverShares);
+    if all().any(|(_, moved)| moved.profit == Profit::OverShares) {
+        withdrawals.read(db, wallet).await?;
+    }
     let context = Context {
         decimals: Decimals::read(db).await?,
         mints: mints(db, &accounts).await?,
         stakes: final_stakes(db, &claimed).await?,
-        withdrawals: if withdraws {
-            Ledger::read(db, wallet).await?.realised
-        } else {
-            BTreeMap::new()
-        },
+        withdrawals,
     };
     Ok(std::iter::zip(rows, moved)
         .map(|(row, moved)| WalletEvent {
@@ -152,16 +162,15 @@ pub async fn with_movements(
 }
 
 /// What events don't say about their movements.
-struct Context {
+struct Context<'a> {
     decimals: Decimals,
     mints: super::tokens::Mints,
     /// Stakes of claimed positions.
     stakes: BTreeMap<(EventId, Key), i128>,
-    /// Profits of payments to those who withdraw.
-    withdrawals: BTreeMap<EventId, i128>,
+    withdrawals: &'a Withdrawals,
 }
 
-impl Context {
+impl Context<'_> {
     fn movements(&self, event: EventId, moved: &[Moved]) -> Vec<Movement> {
         let of = |moved: &Moved| {
             let account = Key::from(moved.account);
@@ -174,7 +183,7 @@ impl Context {
                     .stakes
                     .get(&(event, Key::from(position)))
                     .map(|stakes| i128::from(moved.incoming) - stakes),
-                Profit::OverShares => self.withdrawals.get(&event).copied(),
+                Profit::OverShares => self.withdrawals.profit(event),
             };
             let amount = |raw| Scaled::new(raw, decimals);
             Movement {
@@ -209,7 +218,13 @@ pub async fn page(
         )
         .await?;
     Ok(Page {
-        items: with_movements(&mut snapshot.tx, wallet, rows.items).await?,
+        items: with_movements(
+            &mut snapshot.tx,
+            wallet,
+            rows.items,
+            &mut Withdrawals::default(),
+        )
+        .await?,
         next_cursor: rows.next_cursor,
     })
 }

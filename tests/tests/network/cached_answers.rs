@@ -128,7 +128,15 @@ async fn paths(database: &mut PgConnection) -> Vec<String> {
         (
             "market",
             "markets",
-            &["", "/odds", "/positions", "/asks", "/sales", "/history"],
+            &[
+                "",
+                "/odds",
+                "/candles",
+                "/positions",
+                "/asks",
+                "/sales",
+                "/history",
+            ],
         ),
         ("vault", "insurance/vaults", &["", "/exposures", "/history"]),
         ("policy", "insurance/policies", &[""]),
@@ -145,13 +153,29 @@ async fn paths(database: &mut PgConnection) -> Vec<String> {
     let owners =
         "select public.base58(owner) from (select distinct owner from chain.position limit 4) o";
     let owners: Vec<String> = sqlx::query_scalar(owners)
+        .fetch_all(&mut *database)
+        .await
+        .unwrap();
+    for owner in owners {
+        paths.extend([
+            format!("/api/v1/positions?owner={owner}"),
+            format!("/api/v1/users/{owner}"),
+            format!("/api/v1/users/{owner}/positions"),
+            format!("/api/v1/wallet/{owner}/balance"),
+            format!("/api/v1/wallet/{owner}/transactions?limit=20"),
+            format!("/api/v1/analytics/portfolio?wallet={owner}"),
+        ]);
+    }
+    let oracles =
+        "select public.base58(oracle) from (select distinct oracle from chain.seat limit 4) o";
+    let oracles: Vec<String> = sqlx::query_scalar(oracles)
         .fetch_all(database)
         .await
         .unwrap();
     paths.extend(
-        owners
+        oracles
             .iter()
-            .map(|owner| format!("/api/v1/positions?owner={owner}")),
+            .map(|oracle| format!("/api/v1/oracles/{oracle}")),
     );
     paths
 }

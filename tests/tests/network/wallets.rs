@@ -273,15 +273,20 @@ async fn shares_are_worth_what_the_vault_says(api: &ApiFixture, vault: &Address)
         panic!("{body}")
     };
     assert_eq!(of_vault["vault"], vault.to_string());
-    assert_eq!(number(&of_vault["shares"]), shares.into());
-    assert_eq!(number(&of_vault["worth"]), state.worth(shares).into());
+    assert_eq!(number(&of_vault["shares"]), i128::from(shares));
+    let worth = i128::from(state.worth(shares));
+    assert_eq!(number(&of_vault["worth"]), worth);
     assert_eq!(number(&of_vault["cost"]), i128::from(CAPITAL - CAPITAL / 4));
     let requested = i128::from(CAPITAL / 4);
     assert_eq!(number(&body["tokens"][0]["requested"]), requested, "{body}");
     let path = format!("/api/v1/analytics/portfolio?wallet={}", provider.pubkey());
     let portfolio = api.get_ok(&path).await;
     let part = &portfolio["tokens"][0]["shares"];
-    assert_eq!(number(&part["cost_basis"]), CAPITAL.into(), "{portfolio}");
+    assert_eq!(
+        number(&part["cost_basis"]),
+        i128::from(CAPITAL),
+        "{portfolio}"
+    );
     assert_eq!(number(&part["realised"]), 0);
 }
 
@@ -356,8 +361,8 @@ async fn oracles_match_their_accounts(api: &ApiFixture) {
         number(&found["bonded"]),
         i128::from(seat.bonded - model.penalties[0])
     );
-    assert_eq!(number(&found["submitted"]), seat.submissions.into());
-    assert_eq!(number(&found["reward"]), model.rewards[0].into());
+    assert_eq!(number(&found["submitted"]), i128::from(seat.submissions));
+    assert_eq!(number(&found["reward"]), i128::from(model.rewards[0]));
     assert_eq!(
         (&found["counts"], &found["outvoted"]),
         (&json!(true), &json!("0"))
@@ -365,7 +370,7 @@ async fn oracles_match_their_accounts(api: &ApiFixture) {
     assert!(found["last_seen"].is_string());
     assert_eq!(
         number(&body["totals"][0]["submitted"]),
-        seat.submissions.into()
+        i128::from(seat.submissions)
     );
     let list = api.get_ok("/api/v1/oracles").await;
     let [listed] = &list["items"].as_array().unwrap()[..] else {
@@ -383,8 +388,11 @@ async fn oracles_match_their_accounts(api: &ApiFixture) {
 
     let health = format!("/api/v1/analytics/models/{}", api.fixture.model);
     let health = api.get_ok(&health).await;
-    assert_eq!(number(&health["ewma"]), model.ewma.into());
-    assert_eq!(number(&health["noise_floor"]), model.noise_floor.into());
+    assert_eq!(number(&health["ewma"]), i128::from(model.ewma));
+    assert_eq!(
+        number(&health["noise_floor"]),
+        i128::from(model.noise_floor)
+    );
     let due = &health["due"];
     assert!(1 <= due["finals"].as_u64().unwrap(), "{health}");
     let counted: u64 = ["finals", "voids", "thins", "open", "missing"]
@@ -477,7 +485,7 @@ async fn totals_match_the_events(api: &ApiFixture, expected: &Expected) {
     for period in ["day", "week", "all"] {
         let of_token = &stats[period][0];
         assert_eq!(number(&of_token["staked"]), expected.volume(), "{stats}");
-        assert_eq!(number(&of_token["deposited"]), CAPITAL.into());
+        assert_eq!(number(&of_token["deposited"]), i128::from(CAPITAL));
     }
     let performance = api
         .get_ok("/api/v1/analytics/markets/performance?period=week")

@@ -8,6 +8,7 @@ use tokio::time::sleep;
 use tokio_util::sync::CancellationToken;
 
 use super::{super::period::Period, Board, boards};
+use crate::sql::is_standby;
 
 /// Shortest time from one computation to the next.
 const MIN_INTERVAL: Duration = Duration::from_secs(15);
@@ -52,9 +53,12 @@ struct Position {
     block_time: DateTime<Utc>,
 }
 
-/// Stores a new generation. Returns the number of places; `None` if the mirror is not ready, or another process has
-/// just computed one or is about to.
-async fn compute(db: &PgPool) -> Result<Option<u64>, sqlx::Error> {
+/// Stores a new generation. Returns the number of places; `None` if the mirror is not ready, another process has just
+/// computed one or is about to, or the database is a standby, which has the rankings of its primary.
+pub async fn compute(db: &PgPool) -> Result<Option<u64>, sqlx::Error> {
+    if is_standby(db).await? {
+        return Ok(None);
+    }
     let mut tx = db
         .begin_with("begin isolation level repeatable read, read write")
         .await?;

@@ -2,9 +2,16 @@
 
 use serde_json::Value;
 
-/// Tables that stay small: dead letters need an index only where there are many of them. All others grow with the
-/// chain.
-const SMALL: [&str; 5] = ["cursor", "config", "collateral", "gap", "dead_letter"];
+/// Tables that stay small: dead letters need an index only where there are many of them, and generations of rankings
+/// are removed after minutes. All others grow with the chain.
+const SMALL: [&str; 6] = [
+    "cursor",
+    "config",
+    "collateral",
+    "gap",
+    "dead_letter",
+    "ranking_generation",
+];
 
 /// What a query may read and sort.
 #[derive(Clone, Copy)]

@@ -206,7 +206,7 @@ fn allowance(list: &str, query: &Query<'_>) -> Allowance {
         // The windows that an oracle missed at a model are counted.
         return Allowance {
             read: (1 + MISSED) * page,
-            ..default
+            ..PAGE_ALLOWANCE
         };
     }
     if list.ends_with("/vaults") && has("model") {
