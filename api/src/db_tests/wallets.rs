@@ -69,6 +69,7 @@ async fn a_balance_has_what_every_account_is_worth(_: PgPoolOptions, options: Pg
             "shares": { "raw": "750000000", "scaled": "0.75" },
             "worth": { "raw": "900000", "scaled": "0.9" },
             "cost": { "raw": "750000", "scaled": "0.75" },
+            "decimals": 9,
         }])
     );
     assert_eq!(balance["truncated"], false);
@@ -283,8 +284,15 @@ async fn a_wallet_without_a_part_in_anything_has_nothing(
     let api = Api::new(options);
     let wallet = key(9, 99);
     let path = format!("/api/v1/wallet/{wallet}");
-    let nothing = json!({ "wallet": wallet, "tokens": [], "shares": [], "truncated": false });
-    assert_eq!(api.ok(&format!("{path}/balance")).await, nothing);
+    let balance = api.ok(&format!("{path}/balance")).await;
+    // The server has no RPC node that knows what is in the wallet itself.
+    let missing = &balance["on_chain_missing"];
+    assert!(missing.as_str().unwrap().contains("RPC node"), "{missing}");
+    let nothing = json!({
+        "wallet": wallet, "tokens": [], "shares": [], "truncated": false,
+        "on_chain": null, "on_chain_missing": missing,
+    });
+    assert_eq!(balance, nothing);
     let nothing = json!({ "items": [], "next_cursor": null });
     for list in [
         format!("{path}/transactions"),
