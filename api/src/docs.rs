@@ -1,6 +1,7 @@
 //! OpenAPI document, and a page of it.
 
 mod failures;
+mod sentences;
 mod summary;
 
 use std::sync::Arc;
@@ -62,6 +63,7 @@ pub fn info(public_url: &str) -> utoipa::openapi::OpenApi {
 /// Completes the document once it has all operations.
 pub fn complete(document: &mut utoipa::openapi::OpenApi) {
     failures::list(document);
+    sentences::split(document);
 }
 
 /// The document as JSON, a page of it that loads nothing from other servers, and a summary for language
