@@ -77,9 +77,19 @@ async fn a_balance_has_what_every_account_is_worth(_: PgPoolOptions, options: Pg
     assert_eq!(api.ok(&user).await, balance);
 }
 
+/// Slot, kind, amounts that came in and went out, rent and profit of a movement.
+type Expected = (
+    i64,
+    &'static str,
+    &'static str,
+    &'static str,
+    &'static str,
+    Option<&'static str>,
+);
+
 /// Kinds of all movements with amounts and profits, oldest first: of a slot, what came in and went out, the rent, and
 /// the profit.
-const MOVEMENTS: [(i64, &str, &str, &str, &str, Option<&str>); 14] = [
+const MOVEMENTS: [Expected; 14] = [
     (1_701, "bet", "0", "100000", "2000", None),
     (1_702, "bet", "0", "200000", "4000", None),
     (1_703, "bet", "0", "300000", "6000", None),
