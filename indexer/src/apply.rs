@@ -27,6 +27,7 @@ use crate::{
     history::Base,
     hourly, kinds,
     metrics::{BATCH_SLOTS, COMMITS},
+    nodelay,
     reading::{self, Reading, Taken},
     retention::{Ages, Retention},
     rpc::BLOCK_BATCH,
@@ -120,6 +121,9 @@ impl<'a> MirrorWriter<'a> {
     ) -> Result<Option<Self>, ApplyError> {
         let opened = stop.run_until_cancelled(async {
             let mut connection = bounded(PgConnection::connect(database_url)).await?;
+            if let Err(error) = nodelay::set() {
+                tracing::warn!(%error, "TCP_NODELAY is not set; slots take longer over TCP than over a Unix socket");
+            }
             bounded(sqlx::raw_sql(built(session())).execute(&mut connection)).await?;
             let mut is_waiting = false;
             // Polls, because a statement that blocks on the lock would hold a transaction open

@@ -23,6 +23,7 @@ mod lives;
 mod metrics;
 mod migrate;
 mod monitor;
+mod nodelay;
 pub mod poll;
 mod ranks;
 mod reading;
