@@ -184,10 +184,11 @@ fn check(request: &Request, page: &str, plans: &[Plan]) -> Vec<String> {
     let reads_list = |plan: &Plan| plan.query.contains("order by");
     assert!(plans.iter().any(reads_list), "{url}: no plan in the log");
     let mut wrong = vec![];
-    // Rankings are computed beside the requests, and read all hours of a period.
+    // Rankings are computed beside the requests, and read all hours of a period. sqlx looks types up in the catalog.
+    let others = ["insert into app.ranking", "pg_catalog.pg_type"];
     let of_requests = plans
         .iter()
-        .filter(|plan| !plan.query.contains("insert into app.ranking"));
+        .filter(|plan| !others.iter().any(|other| plan.query.contains(other)));
     for plan in of_requests {
         for violation in plan.violations(request.allowance) {
             let (query, tree) = (&plan.query, plan.tree());
