@@ -79,7 +79,7 @@ impl Chain {
     /// Slot of the node; `None` if no node is configured.
     pub async fn slot(&self) -> Option<Result<u64, Problem>> {
         let node = self.node.as_ref()?;
-        let slot = call(async { Ok(node.client.rpc().get_slot().await?) }).await;
+        let slot = call(node.client.slot()).await;
         Some(slot.map_err(|error| Failure::from(error).into()))
     }
 

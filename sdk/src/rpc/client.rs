@@ -59,6 +59,11 @@ impl Client {
         &self.rpc
     }
 
+    /// Latest slot of the node.
+    pub async fn slot(&self) -> Result<u64, Error> {
+        Ok(self.rpc.get_slot().await?)
+    }
+
     /// Owner and data of an account; `None` if the account does not exist.
     async fn account(&self, address: &Address) -> Result<Option<(Address, Vec<u8>)>, Error> {
         let commitment = CommitmentConfig::confirmed();
