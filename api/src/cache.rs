@@ -7,7 +7,10 @@
 mod changes;
 mod scope;
 
-use std::{sync::Arc, time::Instant};
+use std::{
+    sync::Arc,
+    time::{Duration, Instant},
+};
 
 use axum::{
     body::{Body, Bytes, to_bytes},
@@ -23,9 +26,10 @@ use moka::future::Cache;
 use sha2::{Digest, Sha256};
 
 use crate::{
-    extract::wait_for_min_slot,
+    extract::{OnlyCheck, min_slot, wait_for_min_slot},
     metrics::CACHED,
     mirror::MirrorStatus,
+    problem::Problem,
     reply::{Answered, snapshot_headers},
     state::AppState,
 };
@@ -201,7 +205,29 @@ fn tag(epoch: i64, body: &[u8]) -> ETag {
     tag.expect("base64 is valid in a tag")
 }
 
-/// Waits for the request's `min_slot`, and answers from the cache if it has the answer. A conditional
+/// Waits for the `min_slot` of a read. One that isn't valid is refused without the wait: its route is asked
+/// first, with a copy of it.
+async fn reach(app: &AppState, mut copy: Request, next: Next) -> Result<(), Response> {
+    let min_slot = match min_slot(copy.uri()) {
+        Ok(Some(min_slot)) => min_slot,
+        Ok(None) => return Ok(()),
+        Err(problem) => return Err(problem.into_response()),
+    };
+    let slot = app.feed.wait_for(min_slot, Duration::ZERO).await;
+    if min_slot <= slot {
+        return Ok(());
+    }
+    let uri = copy.uri().clone();
+    copy.extensions_mut().insert(OnlyCheck { min_slot, slot });
+    let checked = next.run(copy).await;
+    if checked.status() != StatusCode::TOO_EARLY {
+        return Err(checked);
+    }
+    let waited = wait_for_min_slot(app, &uri).await;
+    waited.map_err(Problem::into_response)
+}
+
+/// Waits for the `min_slot` of a read, and answers from the cache if it has the answer. A conditional
 /// request gets 304 if the answer has the tag that the client names.
 pub async fn answer(
     State(app): State<AppState>,
@@ -210,8 +236,13 @@ pub async fn answer(
     mut request: Request,
     next: Next,
 ) -> Response {
-    if let Err(problem) = wait_for_min_slot(&app, request.uri()).await {
-        return problem.into_response();
+    if is_read(request.method()) {
+        let (parts, body) = request.into_parts();
+        let copy = Request::from_parts(parts.clone(), Body::empty());
+        if let Err(refusal) = reach(&app, copy, next.clone()).await {
+            return refusal;
+        }
+        request = Request::from_parts(parts, body);
     }
     let readable = app.feed.mirror().filter(|mirror| !mirror.settling);
     let (Some(mirror), true) = (readable, is_read(request.method())) else {

@@ -304,6 +304,8 @@ impl Date {
     params(ListQuery<CalendarFilter>, MinSlot),
     responses(
         (status = 200, body = Page<Date>),
+        (status = 404, body = ProblemBody, description = "The mirror has no such `model`",
+            content_type = "application/problem+json"),
         (status = "default", body = ProblemBody, content_type = "application/problem+json"),
     )
 )]

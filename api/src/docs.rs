@@ -1,5 +1,6 @@
 //! OpenAPI document, and a page of it.
 
+pub mod bounds;
 mod failures;
 mod summary;
 
@@ -62,6 +63,7 @@ pub fn info(public_url: &str) -> utoipa::openapi::OpenApi {
 /// Completes the document once it has all operations.
 pub fn complete(document: &mut utoipa::openapi::OpenApi) {
     failures::list(document);
+    bounds::set(document);
 }
 
 /// The document as JSON, a page of it that loads nothing from other servers, and a summary for language
