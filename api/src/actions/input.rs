@@ -1,7 +1,6 @@
 //! Inputs of an action: query parameters, and the body's `data`.
 
-use axum::http::Uri;
-use axum_extra::extract::Query;
+use axum::{extract::Query, http::Uri};
 use driftshield_sdk::Address;
 use serde::de::DeserializeOwned;
 use serde_json::{Map, Value};
@@ -211,6 +210,7 @@ mod tests {
         let Err(wrong) = bet.parse::<BetRequest>() else {
             panic!("outcome `x` was accepted");
         };
-        assert!(text(wrong).contains("outcome"));
+        let wrong = text(wrong);
+        assert!(wrong.contains("outcome"), "{wrong}");
     }
 }

@@ -116,7 +116,7 @@ async fn only_answers_that_no_time_changes_have_a_tag(_: PgPoolOptions, options:
     api.reach(100).await;
     let (wallet, mint) = (key(9, 6), key(1, 1));
     for (path, has_tag) in [
-        (format!("wallet/{wallet}/balance"), true),
+        (format!("wallet/{wallet}/balance"), false),
         (format!("wallet/{wallet}/transactions"), true),
         (format!("wallet/{wallet}/statement.csv"), false),
         (format!("analytics/portfolio?wallet={wallet}"), true),

@@ -69,6 +69,7 @@ async fn a_balance_has_what_every_account_is_worth(_: PgPoolOptions, options: Pg
             "shares": { "raw": "750000000", "scaled": "0.75" },
             "worth": { "raw": "900000", "scaled": "0.9" },
             "cost": { "raw": "750000", "scaled": "0.75" },
+            "decimals": 9,
         }])
     );
     assert_eq!(balance["truncated"], false);
@@ -76,9 +77,19 @@ async fn a_balance_has_what_every_account_is_worth(_: PgPoolOptions, options: Pg
     assert_eq!(api.ok(&user).await, balance);
 }
 
+/// Slot, kind, amounts that came in and went out, rent and profit of a movement.
+type Expected = (
+    i64,
+    &'static str,
+    &'static str,
+    &'static str,
+    &'static str,
+    Option<&'static str>,
+);
+
 /// Kinds of all movements with amounts and profits, oldest first: of a slot, what came in and went out, the rent, and
 /// the profit.
-const MOVEMENTS: [(i64, &str, &str, &str, &str, Option<&str>); 14] = [
+const MOVEMENTS: [Expected; 14] = [
     (1_701, "bet", "0", "100000", "2000", None),
     (1_702, "bet", "0", "200000", "4000", None),
     (1_703, "bet", "0", "300000", "6000", None),
@@ -203,7 +214,7 @@ async fn a_statement_of_too_many_events_is_refused(_: PgPoolOptions, options: Pg
     let api = Api::new(options);
     let path = format!("/api/v1/wallet/{}/statement.csv", key(9, 40));
     let (status, body) = api.get(&path).await;
-    assert_eq!(status, StatusCode::BAD_REQUEST, "{body}");
+    assert_eq!(status, StatusCode::UNPROCESSABLE_ENTITY, "{body}");
     assert_eq!(
         body["detail"],
         "the wallet has more than 20000 events from 2025-01-01T00:00:01Z until 2026-01-02T00:00:01Z; give \
@@ -283,8 +294,15 @@ async fn a_wallet_without_a_part_in_anything_has_nothing(
     let api = Api::new(options);
     let wallet = key(9, 99);
     let path = format!("/api/v1/wallet/{wallet}");
-    let nothing = json!({ "wallet": wallet, "tokens": [], "shares": [], "truncated": false });
-    assert_eq!(api.ok(&format!("{path}/balance")).await, nothing);
+    let balance = api.ok(&format!("{path}/balance")).await;
+    // The server has no RPC node that knows what is in the wallet itself.
+    let missing = &balance["on_chain_missing"];
+    assert!(missing.as_str().unwrap().contains("RPC node"), "{missing}");
+    let nothing = json!({
+        "wallet": wallet, "tokens": [], "shares": [], "truncated": false,
+        "on_chain": null, "on_chain_missing": missing,
+    });
+    assert_eq!(balance, nothing);
     let nothing = json!({ "items": [], "next_cursor": null });
     for list in [
         format!("{path}/transactions"),

@@ -20,13 +20,6 @@ pub fn of(document: &OpenApi) -> String {
          - [Problems]({url}/problems): kinds of errors, and what to do\n\
          - MCP endpoint: {url}/mcp, with each operation as a tool\n\n## Operations\n\n",
     );
-    text += &operations(document, url);
-    text
-}
-
-/// A line for each operation of the document, with the URL under `url` and what it does.
-fn operations(document: &OpenApi, url: &str) -> String {
-    let mut text = String::new();
     for (path, item) in &document.paths.paths {
         for (method, operation) in [
             ("GET", &item.get),
@@ -52,7 +45,6 @@ mod tests {
     use tokio_util::sync::CancellationToken;
     use tower::ServiceExt;
 
-    use super::*;
     use crate::{app, config::Settings, connect, state::AppState};
 
     const PAGE: &str = include_str!("../../../docs/routes.md");
@@ -62,19 +54,16 @@ mod tests {
         let settings = Settings::of_tests();
         let db = connect(&settings.database_url).unwrap();
         let state = AppState::new(db, &settings, CancellationToken::new());
-        let request = Request::get("/api-docs/openapi.json").body(Body::empty());
-        let served = app(state, "https://api.test").oneshot(request.unwrap());
-        let body = to_bytes(served.await.unwrap().into_body(), usize::MAX).await;
-        let document: OpenApi = serde_json::from_slice(&body.unwrap()).unwrap();
-        let expected = operations(&document, "");
-        let listed: Vec<_> = PAGE
-            .lines()
-            .filter(|line| line.starts_with("- `"))
-            .collect();
-        assert_eq!(
-            listed.join("\n"),
-            expected.trim_end(),
-            "docs/routes.md lists:\n{expected}"
-        );
+        let request = Request::get("/llms.txt").body(Body::empty()).unwrap();
+        let served = app(state, "https://api.test").oneshot(request).await;
+        let body = to_bytes(served.unwrap().into_body(), usize::MAX).await;
+        let text = String::from_utf8(body.unwrap().to_vec()).unwrap();
+        let served = text.replace("https://api.test", "");
+        let routes = |text: &str| {
+            let lines = text.lines().filter(|line| line.starts_with("- `"));
+            lines.collect::<Vec<_>>().join("\n")
+        };
+        let served = routes(&served);
+        assert_eq!(routes(PAGE), served, "docs/routes.md lists:\n{served}");
     }
 }

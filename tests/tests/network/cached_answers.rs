@@ -10,8 +10,9 @@ use sqlx::{AssertSqlSafe, PgConnection};
 use crate::recorded::{Stage, reach_tip, settle};
 
 const TIMEOUT: Duration = Duration::from_secs(60);
-/// Number of times that the answers are compared.
-const STOPS: usize = 8;
+/// Slots that are mirrored, and slots between two comparisons.
+const SLOTS: usize = 300;
+const PACE: usize = 50;
 /// Number of accounts of each kind whose answers are compared.
 const ACCOUNTS: i64 = 3;
 /// Number of comparisons at the same time.
@@ -76,11 +77,10 @@ async fn a_cached_answer_is_the_one_that_would_be_read() {
         |name, cache_mib| Api::start(name, &mirror.database_url, stage.folder.path(), cache_mib);
     let (cached, fresh) = (start("api-cached", "64"), start("api-fresh", "0"));
     let plan = stage.plan(mirror.chain.tip());
-    let pace = plan.slots.len() / STOPS;
     let mut compared = 0;
-    for (number, slot) in plan.slots.into_iter().enumerate() {
+    for (number, slot) in plan.slots.into_iter().take(SLOTS).enumerate() {
         mirror.chain.confirm_all([slot]);
-        if number == 0 || !number.is_multiple_of(pace) {
+        if !(number + 1).is_multiple_of(PACE) {
             continue;
         }
         reach_tip(&mut mirror, &mut database).await;

@@ -164,7 +164,17 @@ async fn balances_are_what_movements_add_up_to(api: &ApiFixture, bettor: usize) 
     };
     assert_eq!(stated, i128::from(staked), "{body}");
     let user = format!("/api/v1/users/{}", key.pubkey());
-    assert_eq!(api.get_ok(&format!("{user}/balance")).await, body);
+    let mut of_user = api.get_ok(&format!("{user}/balance")).await;
+    of_user["on_chain"]["slot"] = body["on_chain"]["slot"].clone();
+    assert_eq!(of_user, body);
+    let on_chain = &body["on_chain"];
+    let lamports = client.rpc().get_balance(&key.pubkey()).await.unwrap();
+    assert_eq!(number(&on_chain["sol"]), i128::from(lamports));
+    assert_eq!(
+        number(&on_chain["tokens"][0]["amount"]),
+        i128::from(balance)
+    );
+    assert_eq!(on_chain["tokens"][0]["vault"], Value::Null);
     let user = api.get_ok(&user).await;
     assert_eq!(user["last_seen"], events[0]["time"]);
     assert_eq!(user["first_seen"], events[events.len() - 1]["time"]);
@@ -277,6 +287,14 @@ async fn shares_are_worth_what_the_vault_says(api: &ApiFixture, vault: &Address)
     let worth = i128::from(state.worth(shares));
     assert_eq!(number(&of_vault["worth"]), worth);
     assert_eq!(number(&of_vault["cost"]), i128::from(CAPITAL - CAPITAL / 4));
+    let in_wallet = body["on_chain"]["tokens"].as_array().unwrap();
+    let in_wallet = in_wallet
+        .iter()
+        .find(|token| token["vault"] == vault.to_string());
+    let in_wallet = in_wallet.unwrap_or_else(|| panic!("{body}"));
+    assert_eq!(number(&in_wallet["amount"]), i128::from(shares));
+    assert_eq!(in_wallet["account"], account.to_string());
+    assert_eq!(in_wallet["amount"]["scaled"], of_vault["shares"]["scaled"]);
     let requested = i128::from(CAPITAL / 4);
     assert_eq!(number(&body["tokens"][0]["requested"]), requested, "{body}");
     let path = format!("/api/v1/analytics/portfolio?wallet={}", provider.pubkey());

@@ -117,6 +117,8 @@ async fn parameters(api: &str, directory: &Path) -> BTreeMap<&'static str, Strin
                 .to_owned(),
         ),
         ("board", "bettors".to_owned()),
+        // An action requires what it is about.
+        ("name", format!("bet?market={}", variable("MARKET"))),
         ("market", variable("MARKET")),
         ("owner", wallet.clone()),
         ("user", wallet.clone()),

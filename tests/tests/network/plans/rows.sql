@@ -175,7 +175,7 @@ from generate_series(0, 499999) i,
        (address_of(1, case when i % 5 = 1 then 0 when i % 1000 = 2 then 2 else any_of(i, 5000) end))) a (address);
 
 insert into chain.event_party (wallet, event_id, role)
-select address_of(12, case when i % 50 = 1 then 0 else 1 + i % 100000 end), id_of(i), 'owner'
+select address_of(12, case when i % 50 = 1 then 0 when i % 1000 = 2 then 2 else 3 + i % 100000 end), id_of(i), 'owner'
 from generate_series(0, 499999) i;
 
 insert into chain.odds (market, event_id, block_time, pools)
