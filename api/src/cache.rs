@@ -205,26 +205,34 @@ fn tag(epoch: i64, body: &[u8]) -> ETag {
     tag.expect("base64 is valid in a tag")
 }
 
-/// Waits for the `min_slot` of a read. One that isn't valid is refused without the wait: its route is asked
-/// first, with a copy of it.
-async fn reach(app: &AppState, mut copy: Request, next: Next) -> Result<(), Response> {
-    let min_slot = match min_slot(copy.uri()) {
-        Ok(Some(min_slot)) => min_slot,
-        Ok(None) => return Ok(()),
-        Err(problem) => return Err(problem.into_response()),
+/// The request's `min_slot` and the mirror's slot, if the mirror hasn't reached it.
+async fn missed_slot(app: &AppState, uri: &Uri) -> Result<Option<OnlyCheck>, Problem> {
+    let Some(min_slot) = min_slot(uri)? else {
+        return Ok(None);
     };
     let slot = app.feed.wait_for(min_slot, Duration::ZERO).await;
-    if min_slot <= slot {
-        return Ok(());
-    }
-    let uri = copy.uri().clone();
-    copy.extensions_mut().insert(OnlyCheck { min_slot, slot });
+    Ok((slot < min_slot).then_some(OnlyCheck { min_slot, slot }))
+}
+
+/// Waits for the `min_slot` of a read. One that isn't valid is refused without the wait: its route is asked
+/// first, with a copy of it.
+async fn reach(
+    app: &AppState,
+    missed: OnlyCheck,
+    request: Request,
+    next: Next,
+) -> Result<Request, Response> {
+    let (parts, body) = request.into_parts();
+    let mut copy = Request::from_parts(parts.clone(), Body::empty());
+    copy.extensions_mut().insert(missed);
     let checked = next.run(copy).await;
     if checked.status() != StatusCode::TOO_EARLY {
         return Err(checked);
     }
-    let waited = wait_for_min_slot(app, &uri).await;
-    waited.map_err(Problem::into_response)
+    match wait_for_min_slot(app, &parts.uri).await {
+        Ok(()) => Ok(Request::from_parts(parts, body)),
+        Err(problem) => Err(problem.into_response()),
+    }
 }
 
 /// Waits for the `min_slot` of a read, and answers from the cache if it has the answer. A conditional
@@ -237,12 +245,14 @@ pub async fn answer(
     next: Next,
 ) -> Response {
     if is_read(request.method()) {
-        let (parts, body) = request.into_parts();
-        let copy = Request::from_parts(parts.clone(), Body::empty());
-        if let Err(refusal) = reach(&app, copy, next.clone()).await {
-            return refusal;
+        match missed_slot(&app, request.uri()).await {
+            Ok(None) => {}
+            Ok(Some(missed)) => match reach(&app, missed, request, next.clone()).await {
+                Ok(reached) => request = reached,
+                Err(refusal) => return refusal,
+            },
+            Err(problem) => return problem.into_response(),
         }
-        request = Request::from_parts(parts, body);
     }
     let readable = app.feed.mirror().filter(|mirror| !mirror.settling);
     let (Some(mirror), true) = (readable, is_read(request.method())) else {
