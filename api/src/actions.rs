@@ -12,7 +12,7 @@ use std::sync::Arc;
 
 use axum::{
     Extension, Json,
-    extract::{FromRequest, OriginalUri, Request, State},
+    extract::{OriginalUri, Request, State},
     http::{Uri, header},
     response::IntoResponse,
 };
@@ -25,7 +25,7 @@ pub use self::headers::finish;
 use self::{card::ActionCard, catalogue::Action, input::Input};
 use crate::{
     bytes::Key,
-    extract::{InPath, body_problem, min_slot},
+    extract::{InPath, json_body, min_slot},
     problem::Problem,
     state::AppState,
     transactions::{MinSlot, View},
@@ -141,9 +141,7 @@ async fn act(
     request: Request,
 ) -> Result<Json<ActionReply>, Problem> {
     let action = action(&name)?;
-    let Json(body) = Json::<ActionRequest>::from_request(request, &app)
-        .await
-        .map_err(body_problem)?;
+    let body: ActionRequest = json_body(request, &app).await?;
     let mut input = Input::from_query(&uri);
     input.set_all(&body.data)?;
     input.set("account", body.account.to_string());

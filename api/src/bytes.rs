@@ -12,9 +12,15 @@ use sqlx::{
 };
 use utoipa::ToSchema;
 
+use crate::reason::refuse;
+
 /// Address: 32 bytes, in base58.
 #[derive(Clone, Copy, Default, PartialEq, Eq, Hash, PartialOrd, Ord, ToSchema)]
-#[schema(value_type = String, example = "DriftSh1e1d11111111111111111111111111111111")]
+#[schema(
+    value_type = String,
+    pattern = "^[1-9A-HJ-NP-Za-km-z]{32,44}$",
+    example = "DriftSh1e1d11111111111111111111111111111111"
+)]
 pub struct Key([u8; 32]);
 
 impl Key {
@@ -23,6 +29,12 @@ impl Key {
         let mut bytes = [0; 32];
         let len = bs58::decode(text).onto(&mut bytes).ok()?;
         (len == bytes.len()).then_some(Self(bytes))
+    }
+
+    /// Whether `text` matches the pattern of the schema, which also texts of other lengths in bytes do.
+    fn has_form(text: &str) -> bool {
+        let is_digit = |byte: u8| byte.is_ascii_alphanumeric() && !b"0OIl".contains(&byte);
+        (32..=44).contains(&text.len()) && text.bytes().all(is_digit)
     }
 
     pub fn address(&self) -> Address {
@@ -46,16 +58,15 @@ impl<'de> Deserialize<'de> for Key {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         let text = String::deserialize(deserializer)?;
         Self::parse(&text).ok_or_else(|| {
-            D::Error::custom(format!(
-                "`{text}` is not an address; give 32 bytes in base58"
-            ))
+            let reason = format!("`{text}` is not an address; give 32 bytes in base58");
+            refuse(Self::has_form(&text), reason)
         })
     }
 }
 
 /// Hash: 32 bytes, in hex.
 #[derive(Clone, Copy, Default, PartialEq, Eq, ToSchema)]
-#[schema(value_type = String, pattern = "^[0-9a-f]{64}$")]
+#[schema(value_type = String, pattern = "^[0-9a-fA-F]{64}$")]
 pub struct Hash([u8; 32]);
 
 impl Hash {
@@ -179,6 +190,26 @@ mod tests {
         assert!(Key::parse("11111111111111111111111111111111").is_some());
         for text in ["", "abc", "0OIl", "111111111111111111111111111111111"] {
             assert_eq!(Key::parse(text), None, "{text}");
+        }
+    }
+
+    #[test]
+    fn a_text_that_only_looks_like_an_address_is_an_invalid_value() {
+        use crate::{problem::Problem, reason::problem};
+
+        for (text, has_form) in [
+            ("", false),
+            ("abc", false),
+            ("0riftSh1e1d11111111111111111111111111111111", false),
+            ("DriftSh1e1d1111111111111111111111111111111é", false),
+            (&"z".repeat(45), false),
+            (&"1".repeat(33), true),
+            (&"z".repeat(44), true),
+        ] {
+            let error = serde_json::from_value::<Key>(text.into()).unwrap_err();
+            let problem = problem(&error.to_string());
+            let is_invalid = matches!(problem, Problem::InvalidValue(_));
+            assert_eq!(is_invalid, has_form, "{text}: {problem}");
         }
     }
 

@@ -7,7 +7,10 @@
 mod changes;
 mod scope;
 
-use std::{sync::Arc, time::Instant};
+use std::{
+    sync::Arc,
+    time::{Duration, Instant},
+};
 
 use axum::{
     body::{Body, Bytes, to_bytes},
@@ -23,9 +26,10 @@ use moka::future::Cache;
 use sha2::{Digest, Sha256};
 
 use crate::{
-    extract::wait_for_min_slot,
+    extract::{OnlyCheck, min_slot, wait_for_min_slot},
     metrics::CACHED,
     mirror::MirrorStatus,
+    problem::Problem,
     reply::{Answered, snapshot_headers},
     state::AppState,
 };
@@ -201,7 +205,37 @@ fn tag(epoch: i64, body: &[u8]) -> ETag {
     tag.expect("base64 is valid in a tag")
 }
 
-/// Waits for the request's `min_slot`, and answers from the cache if it has the answer. A conditional
+/// The request's `min_slot` and the mirror's slot, if the mirror hasn't reached it.
+async fn missed_slot(app: &AppState, uri: &Uri) -> Result<Option<OnlyCheck>, Problem> {
+    let Some(min_slot) = min_slot(uri)? else {
+        return Ok(None);
+    };
+    let slot = app.feed.wait_for(min_slot, Duration::ZERO).await;
+    Ok((slot < min_slot).then_some(OnlyCheck { min_slot, slot }))
+}
+
+/// Waits for the `min_slot` of a read. One that isn't valid is refused without the wait: its route is asked
+/// first, with a copy of it.
+async fn reach(
+    app: &AppState,
+    missed: OnlyCheck,
+    request: Request,
+    next: Next,
+) -> Result<Request, Response> {
+    let (parts, body) = request.into_parts();
+    let mut copy = Request::from_parts(parts.clone(), Body::empty());
+    copy.extensions_mut().insert(missed);
+    let checked = next.run(copy).await;
+    if checked.status() != StatusCode::TOO_EARLY {
+        return Err(checked);
+    }
+    match wait_for_min_slot(app, &parts.uri).await {
+        Ok(()) => Ok(Request::from_parts(parts, body)),
+        Err(problem) => Err(problem.into_response()),
+    }
+}
+
+/// Waits for the `min_slot` of a read, and answers from the cache if it has the answer. A conditional
 /// request gets 304 if the answer has the tag that the client names.
 pub async fn answer(
     State(app): State<AppState>,
@@ -210,8 +244,15 @@ pub async fn answer(
     mut request: Request,
     next: Next,
 ) -> Response {
-    if let Err(problem) = wait_for_min_slot(&app, request.uri()).await {
-        return problem.into_response();
+    if is_read(request.method()) {
+        match missed_slot(&app, request.uri()).await {
+            Ok(None) => {}
+            Ok(Some(missed)) => match reach(&app, missed, request, next.clone()).await {
+                Ok(reached) => request = reached,
+                Err(refusal) => return refusal,
+            },
+            Err(problem) => return problem.into_response(),
+        }
     }
     let readable = app.feed.mirror().filter(|mirror| !mirror.settling);
     let (Some(mirror), true) = (readable, is_read(request.method())) else {

@@ -48,7 +48,7 @@ pub enum DateKind {
 
 /// Something that happens at a time.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, ToSchema)]
-pub struct Date {
+pub struct CalendarDate {
     /// Null if it is outside the calendar's range.
     pub time: Option<DateTime<Utc>>,
     pub kind: DateKind,
@@ -221,7 +221,7 @@ impl Range {
         kind: DateKind,
         sql: &'static str,
         model: Option<Key>,
-    ) -> Result<Vec<Date>, sqlx::Error> {
+    ) -> Result<Vec<CalendarDate>, sqlx::Error> {
         let (time, address, life) = start_of(kind, self.from, self.after.as_ref());
         let mut query = sqlx::query_as(sql)
             .bind(time)
@@ -235,12 +235,18 @@ impl Range {
         let rows: Vec<DateRow> = query.fetch_all(db).await?;
         Ok(rows
             .into_iter()
-            .map(|row| Date::of_account(kind, row))
+            .map(|row| CalendarDate::of_account(kind, row))
             .collect())
     }
 
     /// Ends of windows of a model, or of their submit periods.
-    fn windows(&self, kind: DateKind, address: Key, life: EventId, model: &Model) -> Vec<Date> {
+    fn windows(
+        &self,
+        kind: DateKind,
+        address: Key,
+        life: EventId,
+        model: &Model,
+    ) -> Vec<CalendarDate> {
         let delay = if kind == DateKind::WindowDue {
             model.submit_secs
         } else {
@@ -250,7 +256,7 @@ impl Range {
             let end = model.window_end(window).ok()?;
             let time = end.checked_add(delay)?;
             let key = DateKey(time, kind, address, life);
-            let date = Date {
+            let date = CalendarDate {
                 time: DateTime::from_timestamp(time, 0),
                 kind,
                 address,
@@ -280,7 +286,7 @@ fn first_second(time: DateTime<Utc>) -> i64 {
     time.timestamp() + i64::from(0 < time.timestamp_subsec_nanos())
 }
 
-impl Date {
+impl CalendarDate {
     fn of_account(kind: DateKind, row: DateRow) -> Self {
         Self {
             time: DateTime::from_timestamp(row.time, 0),
@@ -303,14 +309,16 @@ impl Date {
     tag = "markets",
     params(ListQuery<CalendarFilter>, MinSlot),
     responses(
-        (status = 200, body = Page<Date>),
+        (status = 200, body = Page<CalendarDate>),
+        (status = 404, body = ProblemBody, description = "The mirror has no such `model`",
+            content_type = "application/problem+json"),
         (status = "default", body = ProblemBody, content_type = "application/problem+json"),
     )
 )]
 async fn calendar(
     query: ListQuery<CalendarFilter>,
     mut snapshot: Snapshot,
-) -> Result<Reply<Page<Date>>, Problem> {
+) -> Result<Reply<Page<CalendarDate>>, Problem> {
     let filter = &query.filter;
     let pager = query.pager("calendar", snapshot.epoch());
     let from = match filter.from {
@@ -351,7 +359,7 @@ async fn calendar(
         }
     }
     let dates: Vec<_> = dates.into_values().take(pager.limit() + 1).collect();
-    let page = pager.page(dates, |date: &Date| date.key);
+    let page = pager.page(dates, |date: &CalendarDate| date.key);
     Ok(snapshot.reply(page).await?.untagged())
 }
 
@@ -385,7 +393,7 @@ mod tests {
 
     fn times(range: &Range, kind: DateKind) -> Vec<(i64, u64)> {
         let dates = range.windows(kind, Key::default(), LIFE, &model());
-        let time = |date: Date| (date.key.0, date.window.unwrap().0);
+        let time = |date: CalendarDate| (date.key.0, date.window.unwrap().0);
         dates.into_iter().map(time).collect()
     }
 

@@ -1,5 +1,6 @@
 //! OpenAPI document, and a page of it.
 
+pub mod bounds;
 mod failures;
 mod sentences;
 mod summary;
@@ -27,7 +28,8 @@ use crate::{bytes::Key, state::AppState};
             integers are decimal strings, keys and signatures are base58, \
             hashes are hex, times are RFC 3339; `seq`, `epoch`, `slot`, positions, versions and durations \
             are JSON numbers. docs/events.md describes the bodies of events. Each answer is read from one \
-            snapshot of the mirror. The headers X-Epoch, X-Slot, X-Finalized-Slot, X-Seq and \
+            snapshot of the mirror. A request that violates this document is answered with 400, and one that \
+            matches it and can't be served with 422. The headers X-Epoch, X-Slot, X-Finalized-Slot, X-Seq and \
             X-Data-Age-Ms identify the snapshot. An account that is closed can be created again at its \
             address: `life` tells the accounts at an address apart, and routes of one account return the \
             current one unless a `life` is given. A cursor of another epoch is refused as \
@@ -63,6 +65,7 @@ pub fn info(public_url: &str) -> utoipa::openapi::OpenApi {
 /// Completes the document once it has all operations.
 pub fn complete(document: &mut utoipa::openapi::OpenApi) {
     failures::list(document);
+    bounds::set(document);
     sentences::split(document);
 }
 

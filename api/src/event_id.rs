@@ -5,7 +5,7 @@ use std::fmt::{self, Display, Formatter};
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use utoipa::ToSchema;
 
-use crate::values::from_decimal_string;
+use crate::values::from_digits;
 
 /// Position of an event on the chain, as a decimal string: slot · 2^31 + index of the transaction in
 /// its block · 2^12 + index of the outer instruction · 2^6 + index among its inner instructions. 0 if
@@ -13,7 +13,7 @@ use crate::values::from_decimal_string;
 // A string, because JavaScript cannot hold every number above 2^53.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, sqlx::Type, ToSchema)]
 #[sqlx(transparent)]
-#[schema(value_type = String, example = "644245094405312512", pattern = "^[0-9]+$")]
+#[schema(value_type = String, example = "644245094405312512", pattern = "^[0-9]{1,19}$")]
 pub struct EventId(pub i64);
 
 impl EventId {
@@ -51,7 +51,7 @@ impl Serialize for EventId {
 
 impl<'de> Deserialize<'de> for EventId {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        from_decimal_string(deserializer).map(Self)
+        from_digits(deserializer, 19, i64::MAX).map(Self)
     }
 }
 

@@ -1,10 +1,16 @@
 //! Events of the program: all of them, and those of one account.
 
 use chrono::{DateTime, Utc};
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Deserializer, Serialize, de::Error as _};
 use serde_json::Value;
 use sqlx::{FromRow, Postgres, QueryBuilder};
-use utoipa::{IntoParams, ToSchema};
+use utoipa::{
+    IntoParams, PartialSchema, ToSchema,
+    openapi::{
+        ObjectBuilder, RefOr,
+        schema::{Schema, Type},
+    },
+};
 use utoipa_axum::{router::OpenApiRouter, routes};
 
 use crate::{
@@ -111,11 +117,37 @@ impl From<EventRow> for Event {
     }
 }
 
+/// Name of an event of the program.
+#[derive(Serialize)]
+struct EventName(String);
+
+impl<'de> Deserialize<'de> for EventName {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let name = String::deserialize(deserializer)?;
+        if !driftshield_sdk::Event::NAMES.contains(&name.as_str()) {
+            let names = driftshield_sdk::Event::NAMES.join(", ");
+            return Err(D::Error::custom(format!("give one of {names}")));
+        }
+        Ok(Self(name))
+    }
+}
+
+impl PartialSchema for EventName {
+    fn schema() -> RefOr<Schema> {
+        let names = driftshield_sdk::Event::NAMES.iter().copied();
+        let object = ObjectBuilder::new().schema_type(Type::String);
+        object.enum_values(Some(names)).into()
+    }
+}
+
+impl ToSchema for EventName {}
+
 #[derive(Deserialize, Serialize, IntoParams)]
 #[into_params(parameter_in = Query)]
 struct EventFilter {
     /// Only events with this name, such as `BetPlaced`.
-    name: Option<String>,
+    #[param(inline, value_type = Option<EventName>)]
+    name: Option<EventName>,
     /// Only events that reference this account. Not together with `name`.
     account: Option<Key>,
 }
@@ -136,19 +168,16 @@ async fn list(
     mut snapshot: Snapshot,
 ) -> Result<Reply<Page<Event>>, Problem> {
     let EventFilter { name, account } = &query.filter;
-    if let Some(name) = name
-        && !driftshield_sdk::Event::NAMES.contains(&name.as_str())
-    {
-        return Err(Problem::BadRequest(format!(
-            "unknown event `{name}`; docs/events.md lists all events"
-        )));
-    }
     refuse_if(
         name.is_some() && account.is_some(),
         "give `name` or `account`, not both",
     )?;
     let (mut sql, order) = select(account.as_ref());
-    push_equals(&mut sql, "e.name", name.as_ref());
+    push_equals(
+        &mut sql,
+        "e.name",
+        name.as_ref().map(|EventName(name)| name),
+    );
     let page = query
         .pager("events", snapshot.epoch())
         .fetch(&mut snapshot.tx, sql, order, |event: &Event| event.id)

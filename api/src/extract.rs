@@ -1,6 +1,6 @@
 //! Extractors: the parts of a request that handlers read.
 
-use std::{borrow::Cow, fmt::Write};
+use std::borrow::Cow;
 
 use axum::{
     Json,
@@ -15,6 +15,7 @@ use axum::{
 };
 use axum_extra::extract::Query;
 use serde::de::DeserializeOwned;
+use serde_json::Value;
 use utoipa::{
     IntoParams,
     openapi::{
@@ -25,9 +26,11 @@ use utoipa::{
 };
 
 use crate::{
+    docs::bounds,
     mirror::Snapshot,
     page::{ListQuery, Paging},
     problem::Problem,
+    reason::{self, in_words},
     state::AppState,
 };
 
@@ -43,10 +46,21 @@ pub struct MinSlot {
     min_slot: Option<i64>,
 }
 
+/// In the extensions of a request that is only to be checked, because the mirror hasn't reached its `min_slot`.
+/// [`Snapshot`] comes after path and query, so it refuses none but a valid request.
+#[derive(Clone, Copy)]
+pub struct OnlyCheck {
+    pub min_slot: i64,
+    pub slot: i64,
+}
+
 impl FromRequestParts<AppState> for Snapshot {
     type Rejection = Problem;
 
     async fn from_request_parts(parts: &mut Parts, app: &AppState) -> Result<Self, Problem> {
+        if let Some(OnlyCheck { min_slot, slot }) = parts.extensions.get().copied() {
+            return Err(Problem::SlotNotReached { min_slot, slot });
+        }
         wait_for_min_slot(app, &parts.uri).await?;
         Self::begin_settled(&app.db).await
     }
@@ -66,10 +80,14 @@ pub async fn wait_for_min_slot(app: &AppState, uri: &Uri) -> Result<(), Problem>
 
 /// Reads `min_slot` from the query string; `None` if it is absent.
 pub fn min_slot(uri: &Uri) -> Result<Option<i64>, Problem> {
-    let mut pairs = form_urlencoded::parse(query(uri).as_bytes());
-    let Some((_, slot)) = pairs.find(|(name, _)| name == "min_slot") else {
+    let mut slots = values(uri, "min_slot");
+    let Some(slot) = slots.next() else {
         return Ok(None);
     };
+    if slots.next().is_some() {
+        let text = "`min_slot` is given more than once; give it once";
+        return Err(Problem::BadRequest(text.to_owned()));
+    }
     match slot.parse() {
         Ok(slot) if 0 <= slot => Ok(Some(slot)),
         _ => Err(Problem::BadRequest(format!(
@@ -102,17 +120,44 @@ impl<T: DeserializeOwned + Send> FromRequest<AppState> for JsonRequest<T> {
 
     async fn from_request(request: Request, app: &AppState) -> Result<Self, Problem> {
         let (mut parts, body) = request.into_parts();
-        let request = Request::from_parts(parts.clone(), body);
-        let Json(body) = Json::from_request(request, app)
-            .await
-            .map_err(body_problem)?;
+        let body = json_body(Request::from_parts(parts.clone(), body), app).await?;
         let snapshot = Snapshot::from_request_parts(&mut parts, app).await?;
         Ok(Self { body, snapshot })
     }
 }
 
+/// The JSON body of a request. JSON has one kind of numbers, so 1.0 is the integer 1, which serde doesn't know.
+pub async fn json_body<T: DeserializeOwned>(
+    request: Request,
+    app: &AppState,
+) -> Result<T, Problem> {
+    let body = Json::<Value>::from_request(request, app).await;
+    let Json(mut body) = body.map_err(body_problem)?;
+    write_integers(&mut body);
+    let body = Json::from_bytes(body.to_string().as_bytes());
+    body.map(|Json(body)| body).map_err(body_problem)
+}
+
+/// Replaces numbers without a fraction by integers.
+fn write_integers(value: &mut Value) {
+    /// Larger numbers without a fraction can be rounded ones.
+    const MAX_EXACT: f64 = (1_u64 << 53) as f64;
+    match value {
+        Value::Number(number) => {
+            let float = number.as_f64().filter(|_| number.is_f64());
+            let whole = float.filter(|float| float.fract() == 0.0 && float.abs() <= MAX_EXACT);
+            if let Some(whole) = whole {
+                *value = (whole as i64).into();
+            }
+        }
+        Value::Array(items) => items.iter_mut().for_each(write_integers),
+        Value::Object(fields) => fields.values_mut().for_each(write_integers),
+        _ => {}
+    }
+}
+
 /// Why a body is refused.
-pub fn body_problem(rejection: JsonRejection) -> Problem {
+fn body_problem(rejection: JsonRejection) -> Problem {
     match rejection.status() {
         StatusCode::PAYLOAD_TOO_LARGE => Problem::BodyTooLarge,
         StatusCode::UNSUPPORTED_MEDIA_TYPE => Problem::NotJson,
@@ -122,7 +167,11 @@ pub fn body_problem(rejection: JsonRejection) -> Problem {
             let reason = text
                 .split_once(": ")
                 .map_or(text.as_str(), |(_, reason)| reason);
-            Problem::BadRequest(format!("body cannot be read: {reason}"))
+            match rejection {
+                JsonRejection::JsonDataError(_) => reason::body_problem(reason),
+                // The position is all that there is to say of a text that is no JSON.
+                _ => Problem::BadRequest(format!("body cannot be read: {reason}")),
+            }
         }
     }
 }
@@ -145,7 +194,7 @@ fn path_problem(rejection: PathRejection) -> Problem {
     let PathRejection::FailedToDeserializePathParams(error) = rejection else {
         return Problem::BadRequest(rejection.body_text());
     };
-    Problem::BadRequest(match error.into_kind() {
+    reason::problem(&match error.into_kind() {
         ErrorKind::DeserializeError { key, message, .. } => format!("`{key}`: {message}"),
         ErrorKind::Message(message) => message,
         ErrorKind::InvalidUtf8InPathParam { key } => {
@@ -163,7 +212,7 @@ impl<S: Send + Sync, T: DeserializeOwned + IntoParams + Send> FromRequestParts<S
 
     async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, Problem> {
         let parameters = T::into_params(|| None);
-        refuse_unknown(&parts.uri, &parameters)?;
+        check_query(&parts.uri, &parameters)?;
         Ok(Self(parse(parts, &parameters).await?))
     }
 }
@@ -173,7 +222,7 @@ impl<S: Sync, F: DeserializeOwned + IntoParams + Send> FromRequestParts<S> for L
 
     async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, Problem> {
         let parameters = Self::into_params(|| None);
-        refuse_unknown(&parts.uri, &parameters)?;
+        check_query(&parts.uri, &parameters)?;
         Ok(Self {
             filter: parse(parts, &parameters).await?,
             paging: parse::<Paging>(parts, &parameters).await?,
@@ -181,21 +230,28 @@ impl<S: Sync, F: DeserializeOwned + IntoParams + Send> FromRequestParts<S> for L
     }
 }
 
-/// Refuses a parameter that the route doesn't have: it may be misspelled.
-fn refuse_unknown(uri: &Uri, parameters: &[Parameter]) -> Result<(), Problem> {
+/// Refuses a parameter that the route doesn't have: it may be misspelled. Refuses one without a value: it could
+/// be meant as no parameter or as an empty text.
+fn check_query(uri: &Uri, parameters: &[Parameter]) -> Result<(), Problem> {
     let known = || {
         let names = parameters.iter().map(|parameter| parameter.name.as_str());
         names.chain(["min_slot"])
     };
-    let mut pairs = form_urlencoded::parse(query(uri).as_bytes());
-    let Some((unknown, _)) = pairs.find(|(name, _)| known().all(|known| known != name)) else {
-        return Ok(());
-    };
-    let accepted: Vec<_> = known().collect();
-    Err(Problem::BadRequest(format!(
-        "unknown parameter `{unknown}`; accepted are {}",
-        accepted.join(", ")
-    )))
+    for (name, value) in form_urlencoded::parse(query(uri).as_bytes()) {
+        if known().all(|known| known != name) {
+            let accepted: Vec<_> = known().collect();
+            return Err(Problem::BadRequest(format!(
+                "unknown parameter `{name}`; accepted are {}",
+                accepted.join(", ")
+            )));
+        }
+        if value.is_empty() {
+            return Err(Problem::BadRequest(format!(
+                "`{name}` has no value; give one, or leave the parameter out"
+            )));
+        }
+    }
+    Ok(())
 }
 
 /// Reads those of the query's parameters that `T` has.
@@ -216,9 +272,9 @@ async fn parse<T: DeserializeOwned>(
         }
         let parameter = parameters.iter().find(|parameter| parameter.name == name);
         let values: Vec<_> = values(&parts.uri, name).collect();
-        Problem::BadRequest(match (values.as_slice(), parameter, reason) {
+        reason::problem(&match (values.as_slice(), parameter, reason) {
             ([value], Some(parameter), Some(reason)) => {
-                let advice = advice(parameter).unwrap_or_else(|| reason.to_owned());
+                let advice = advice(parameter).unwrap_or_else(|| in_words(reason));
                 format!("`{name}` is `{value}`; {advice}")
             }
             ([_, _, ..], Some(_), _) => format!("`{name}` is given more than once; give it once"),
@@ -259,14 +315,11 @@ fn advice(parameter: &Parameter) -> Option<String> {
         SchemaType::AnyValue => false,
     };
     if is(&Type::Integer) {
-        let mut advice = "give a whole number".to_owned();
-        for (bound, word) in [(&object.minimum, "from"), (&object.maximum, "to")] {
-            if let Some(bound) = bound {
-                let bound = serde_json::to_value(bound).unwrap_or_default();
-                let _ = write!(advice, " {word} {bound}");
-            }
-        }
-        return Some(advice);
+        let [from, to] = bounds::of(object)?;
+        return Some(format!("give a whole number from {from} to {to}"));
+    }
+    if is(&Type::Boolean) {
+        return Some("give true or false".to_owned());
     }
     let is_time = object.format == Some(SchemaFormat::KnownFormat(KnownFormat::DateTime));
     is_time.then(|| "give a time such as 2026-10-01T12:00:00Z".to_owned())
@@ -287,6 +340,7 @@ mod tests {
         state: Option<FilterState>,
         since: Option<chrono::DateTime<chrono::Utc>>,
         key: Option<crate::bytes::Key>,
+        outcome: Option<u8>,
     }
 
     #[derive(Debug, Deserialize, utoipa::ToSchema)]
@@ -317,7 +371,7 @@ mod tests {
         };
         assert_eq!(
             unknown.to_string(),
-            "unknown parameter `colour`; accepted are owner, state, since, key, cursor, limit, min_slot"
+            "unknown parameter `colour`; accepted are owner, state, since, key, outcome, cursor, limit, min_slot"
         );
         for (query, message) in [
             (
@@ -336,6 +390,10 @@ mod tests {
                 "owner=a&owner=b",
                 "`owner` is given more than once; give it once",
             ),
+            (
+                "outcome=256",
+                "`outcome` is `256`; give a whole number from 0 to 255",
+            ),
             ("state=b", "`state` is `b`; give one of open, sold_out"),
             (
                 "since=b",
@@ -346,8 +404,16 @@ mod tests {
                 "`key` is `b`; `b` is not an address; give 32 bytes in base58",
             ),
             (
+                "since=",
+                "`since` has no value; give one, or leave the parameter out",
+            ),
+            (
+                "cursor=%C3%9F",
+                "`cursor` is `ß`; it is none that the API returned; start again without `cursor`",
+            ),
+            (
                 "=x",
-                "unknown parameter ``; accepted are owner, state, since, key, cursor, limit, min_slot",
+                "unknown parameter ``; accepted are owner, state, since, key, outcome, cursor, limit, min_slot",
             ),
         ] {
             let refused = list_query(query).await.err().expect("refused");
@@ -356,11 +422,24 @@ mod tests {
     }
 
     #[test]
+    fn a_number_without_a_fraction_is_an_integer() {
+        let mut value = serde_json::json!({ "a": [1.0, -2e3, 0.5, 1e300], "b": "1.0" });
+        write_integers(&mut value);
+        let expected = serde_json::json!({ "a": [1, -2000, 0.5, 1e300], "b": "1.0" });
+        assert_eq!(value, expected);
+    }
+
+    #[test]
     fn min_slot_is_a_number_from_zero() {
         let min_slot = |query| min_slot(&format!("/?{query}").parse().unwrap());
         assert_eq!(min_slot("limit=3").unwrap(), None);
         assert_eq!(min_slot("limit=3&min_slot=12").unwrap(), Some(12));
-        for query in ["min_slot=", "min_slot=-1", "min_slot=x"] {
+        for query in [
+            "min_slot=",
+            "min_slot=-1",
+            "min_slot=x",
+            "min_slot=1&min_slot=2",
+        ] {
             assert!(min_slot(query).is_err(), "{query}");
         }
     }

@@ -37,6 +37,7 @@ mod positions;
 mod problem;
 mod quote;
 mod ranked;
+mod reason;
 mod receipts;
 mod reply;
 mod rows;

@@ -63,7 +63,7 @@ struct ModelFilter {
     #[param(inline)]
     status: Option<ModelStatus>,
     /// Part of the name, case-insensitive.
-    #[param(value_type = Option<String>)]
+    #[param(value_type = Option<String>, min_length = 1, pattern = "^[^\\x00]+$")]
     text: Option<SearchText>,
 }
 

@@ -30,10 +30,24 @@ pub struct NoFilter {}
 #[into_params(parameter_in = Query)]
 pub struct Paging {
     /// The `next_cursor` of the previous page; omit it for the first page.
+    #[serde(default, deserialize_with = "cursor")]
+    #[param(pattern = "^[A-Za-z0-9_-]+$")]
     pub cursor: Option<String>,
     #[serde(default)]
     #[param(inline, value_type = Option<Limit>)]
     limit: Limit,
+}
+
+/// Refuses a text that is no base64, which can't be a cursor.
+fn cursor<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<String>, D::Error> {
+    let cursor = String::deserialize(deserializer)?;
+    let is_base64 = |byte: u8| byte.is_ascii_alphanumeric() || b"_-".contains(&byte);
+    if cursor.is_empty() || !cursor.bytes().all(is_base64) {
+        return Err(D::Error::custom(
+            "it is none that the API returned; start again without `cursor`",
+        ));
+    }
+    Ok(Some(cursor))
 }
 
 impl Paging {

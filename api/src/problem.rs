@@ -33,8 +33,12 @@ const MAX_REQUEST_ID: usize = 128;
 /// Why a request failed. The message is the `detail` that the client reads.
 #[derive(Debug, thiserror::Error)]
 pub enum Problem {
+    /// The request violates the OpenAPI document.
     #[error("{0}")]
     BadRequest(String),
+    /// The request matches the document, but one of its values can't be served.
+    #[error("{0}")]
+    InvalidValue(String),
     #[error("the list has no index for this combination of parameters: {0}")]
     Combination(&'static str),
     #[error("cursor is invalid; start again without `cursor`")]
@@ -117,6 +121,7 @@ impl Problem {
     fn kind(&self) -> &'static Kind {
         match self {
             Self::BadRequest(_) => &kinds::BAD_REQUEST,
+            Self::InvalidValue(_) => &kinds::INVALID_VALUE,
             Self::Combination(_) => &kinds::COMBINATION,
             Self::BadCursor => &kinds::BAD_CURSOR,
             Self::CursorMismatch => &kinds::CURSOR_MISMATCH,

@@ -162,7 +162,7 @@ fn purchase_time(
     if (block_time..=latest).contains(&time) {
         Ok(time)
     } else {
-        Err(Problem::BadRequest(format!(
+        Err(Problem::InvalidValue(format!(
             "`time` is {}; give a time from the mirror's latest block, {}, to one day later, {}",
             time.to_rfc3339(),
             block_time.to_rfc3339(),
@@ -364,7 +364,7 @@ mod tests {
         );
         for requested in [at(6), at(8 + day)] {
             let time = purchase_time(Some(requested), at(7));
-            assert!(matches!(time, Err(Problem::BadRequest(_))));
+            assert!(matches!(time, Err(Problem::InvalidValue(_))));
         }
     }
 

@@ -37,6 +37,21 @@ async fn invalid_requests_get_a_problem() {
     for (path, status, kind) in [
         ("/nowhere", 404, "no-such-route"),
         ("/api/v1/models/abc", 400, "bad-request"),
+        (
+            &format!("/api/v1/models/{}", "1".repeat(33)),
+            422,
+            "invalid-value",
+        ),
+        (
+            &format!("/api/v1/models?owner={}", "z".repeat(44)),
+            422,
+            "invalid-value",
+        ),
+        ("/api/v1/events/9999999999999999999", 422, "invalid-value"),
+        ("/api/v1/events?name=Dance", 400, "bad-request"),
+        ("/api/v1/events?cursor=%20", 400, "bad-request"),
+        ("/api/v1/calendar?until=", 400, "bad-request"),
+        ("/api/v1/markets?min_slot=1&min_slot=2", 400, "bad-request"),
         ("/api/v1/models?limit=501", 400, "bad-request"),
         ("/api/v1/models?colour=red", 400, "bad-request"),
         ("/api/v1/models?text=a%00", 400, "bad-request"),
@@ -112,6 +127,63 @@ async fn invalid_requests_get_a_problem() {
 }
 
 #[tokio::test]
+async fn an_invalid_request_is_refused_before_its_slot_is_reached() {
+    // The slot of a mirror that is not connected is 0.
+    for (path, status) in [
+        ("/api/v1/models/abc?min_slot=9", 400),
+        ("/api/v1/models?limit=501&min_slot=9", 400),
+        ("/api/v1/markets?state=asleep&min_slot=9", 400),
+        (
+            &format!("/api/v1/models/{}?min_slot=9", "1".repeat(33)),
+            422,
+        ),
+        ("/api/v1/models?min_slot=9", 425),
+    ] {
+        let (got, problem) = get(path).await;
+        assert_eq!(got.as_u16(), status, "{path}: {problem}");
+    }
+    let request = Request::post("/api/v1/insurance/quote?min_slot=9")
+        .header("content-type", "application/json")
+        .body(Body::from("{}"));
+    let (status, problem) = send(request.unwrap()).await;
+    assert_eq!(status, StatusCode::BAD_REQUEST, "{problem}");
+}
+
+#[tokio::test]
+async fn every_integer_of_the_document_has_bounds() {
+    fn check(value: &Value, path: &str, count: &mut usize) {
+        match value {
+            Value::Object(object) => {
+                // Of a number without a format, the document doesn't know the size.
+                if value["type"] == "integer" && object.contains_key("format") {
+                    assert!(value["minimum"].is_number(), "{path}: {value}");
+                    assert!(value["maximum"].is_number(), "{path}: {value}");
+                    *count += 1;
+                }
+                for (name, value) in object {
+                    check(value, &format!("{path}/{name}"), count);
+                }
+            }
+            Value::Array(items) => items.iter().for_each(|item| check(item, path, count)),
+            _ => {}
+        }
+    }
+    let (_, document) = get("/api-docs/openapi.json").await;
+    let mut count = 0;
+    check(&document, "", &mut count);
+    assert!(100 < count, "only {count} integers");
+    let outcome = &document["components"]["schemas"]["BetRequest"]["properties"]["outcome"];
+    assert_eq!(outcome["maximum"], 255);
+    assert_eq!(outcome["format"], "uint8");
+    let calendar = &document["paths"]["/api/v1/calendar"]["get"]["responses"];
+    assert!(calendar["404"].is_object(), "{calendar}");
+    // utoipa takes a type called `Date` for a text, whatever its fields are.
+    let page = &document["components"]["schemas"]["Page_CalendarDate"];
+    let date = &page["properties"]["items"]["items"];
+    assert!(!date.is_null() && date["type"] != "string", "{page}");
+}
+
+#[tokio::test]
 async fn a_quote_request_is_json() {
     let whole = format!(
         r#"{{"vault":"{KEY}","model":"{KEY}","cover":"1","trigger":"1","exhaustion":"1",
@@ -152,6 +224,20 @@ async fn a_transaction_needs_a_valid_request_and_a_node() {
             "colour",
         ),
         ("json", "{}".to_owned(), 400, "bad-request", "account"),
+        (
+            "json",
+            bet(r#""18446744073709551616""#),
+            422,
+            "invalid-value",
+            "`amount`",
+        ),
+        (
+            "json",
+            bet(r#""1""#).replace("\"outcome\":0", "\"outcome\":300"),
+            400,
+            "bad-request",
+            "a whole number from 0 to 255",
+        ),
         ("text", bet(r#""1""#), 415, "not-json", "application/json"),
         (
             "json",

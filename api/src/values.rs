@@ -13,10 +13,12 @@ use sqlx::{
 };
 use utoipa::ToSchema;
 
+use crate::reason::refuse;
+
 /// Unsigned 64-bit integer, as a decimal string.
 // The mirror holds it as `numeric(20)`.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, ToSchema)]
-#[schema(value_type = String, example = "1500000", pattern = "^[0-9]+$")]
+#[schema(value_type = String, example = "1500000", pattern = "^[0-9]{1,20}$")]
 pub struct U64(pub u64);
 
 impl Serialize for U64 {
@@ -27,8 +29,25 @@ impl Serialize for U64 {
 
 impl<'de> Deserialize<'de> for U64 {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        from_decimal_string(deserializer).map(Self)
+        from_digits(deserializer, 20, u64::MAX).map(Self)
     }
+}
+
+/// Deserialises a number from up to `max_digits` decimal digits, as the pattern of its schema says. `max` is the
+/// largest number, which the pattern can't say.
+pub fn from_digits<'de, T, D>(deserializer: D, max_digits: usize, max: T) -> Result<T, D::Error>
+where
+    T: FromStr + Display,
+    D: Deserializer<'de>,
+{
+    let text = String::deserialize(deserializer)?;
+    let is_digits = text.bytes().all(|byte| byte.is_ascii_digit());
+    let has_form = is_digits && (1..=max_digits).contains(&text.len());
+    let number = text.parse().ok().filter(|_| has_form);
+    number.ok_or_else(|| {
+        let reason = format!("`{text}` is not a number; give a whole number from 0 to {max}");
+        refuse(has_form, reason)
+    })
 }
 
 /// Deserialises a number from a decimal string.
@@ -150,8 +169,32 @@ mod tests {
     fn u64_accepts_decimal_strings_only() {
         let number = |json| serde_json::from_str::<U64>(json).ok();
         assert_eq!(number("\"18446744073709551615\""), Some(U64(u64::MAX)));
-        for other in ["7", "\"-1\"", "\"1.5\"", "\"\"", "\"18446744073709551616\""] {
+        for other in [
+            "7",
+            "\"-1\"",
+            "\"+1\"",
+            "\"1.5\"",
+            "\"\"",
+            "\"18446744073709551616\"",
+        ] {
             assert_eq!(number(other), None, "{other}");
+        }
+    }
+
+    #[test]
+    fn a_number_of_more_than_64_bits_is_an_invalid_value() {
+        use crate::{problem::Problem, reason::problem};
+
+        for (text, has_form) in [
+            ("-1", false),
+            ("", false),
+            (&"9".repeat(21), false),
+            ("18446744073709551616", true),
+        ] {
+            let error = serde_json::from_value::<U64>(text.into()).unwrap_err();
+            let problem = problem(&error.to_string());
+            let is_invalid = matches!(problem, Problem::InvalidValue(_));
+            assert_eq!(is_invalid, has_form, "{text}: {problem}");
         }
     }
 }

@@ -5,7 +5,7 @@ use driftshield_sdk::Address;
 use serde::de::DeserializeOwned;
 use serde_json::{Map, Value};
 
-use crate::{bytes::Key, problem::Problem};
+use crate::{bytes::Key, problem::Problem, reason};
 
 /// Inputs by name.
 #[derive(Clone, Debug)]
@@ -36,7 +36,7 @@ impl Input {
                 Value::String(text) => text.clone(),
                 Value::Number(_) | Value::Bool(_) => value.to_string(),
                 _ => {
-                    return Err(Problem::BadRequest(format!(
+                    return Err(Problem::InvalidValue(format!(
                         "`data.{name}` is not a text; give a string"
                     )));
                 }
@@ -72,12 +72,12 @@ impl Input {
     /// Removes and returns the address that the action is about.
     pub fn take_key(&mut self, name: &str) -> Result<Address, Problem> {
         let text = self.take(name).ok_or_else(|| {
-            Problem::BadRequest(format!(
+            Problem::InvalidValue(format!(
                 "`{name}` is missing; give its address in the query"
             ))
         })?;
         let key = Key::parse(&text).ok_or_else(|| {
-            Problem::BadRequest(format!(
+            Problem::InvalidValue(format!(
                 "`{name}`: `{text}` is not an address; give 32 bytes in base58"
             ))
         })?;
@@ -90,12 +90,12 @@ impl Input {
             return Ok(());
         };
         if self.pairs.iter().any(|(name, _)| name == to) {
-            return Err(Problem::BadRequest(format!(
+            return Err(Problem::InvalidValue(format!(
                 "`{from}` and `{to}` are both given; give one of them"
             )));
         }
         let units = units(&text, decimals).ok_or_else(|| {
-            Problem::BadRequest(format!(
+            Problem::InvalidValue(format!(
                 "`{from}`: `{text}` is not a number with at most {decimals} decimals; write for \
                  example 12.5"
             ))
@@ -111,7 +111,7 @@ impl Input {
             .extend_pairs(given)
             .finish();
         let uri = Uri::builder().path_and_query(format!("/?{query}")).build();
-        let uri = uri.map_err(|error| Problem::BadRequest(error.to_string()))?;
+        let uri = uri.map_err(|error| Problem::InvalidValue(error.to_string()))?;
         Query::try_from_uri(&uri)
             .map(|Query(request)| request)
             .map_err(|rejection| {
@@ -120,7 +120,8 @@ impl Input {
                 let reason = text
                     .split_once(": ")
                     .map_or(text.as_str(), |(_, reason)| reason);
-                Problem::BadRequest(format!("inputs cannot be read: {reason}"))
+                // The document doesn't describe the inputs, so none of them violates it.
+                Problem::InvalidValue(reason::body_problem(reason).to_string())
             })
     }
 }

@@ -101,7 +101,7 @@ async fn a_cursor_is_of_one_list(_: PgPoolOptions, options: PgConnectOptions) {
         format!("markets/{}/candles", key(4, 1)),
     ] {
         let (status, body) = api.get(&format!("/api/v1/{path}?cursor={cursor}")).await;
-        assert_eq!(status, StatusCode::BAD_REQUEST, "{path}: {body}");
+        assert_eq!(status, StatusCode::UNPROCESSABLE_ENTITY, "{path}: {body}");
         assert_eq!(
             body["type"], "https://api.test/problems/cursor-mismatch",
             "{path}"

@@ -214,7 +214,7 @@ async fn a_statement_of_too_many_events_is_refused(_: PgPoolOptions, options: Pg
     let api = Api::new(options);
     let path = format!("/api/v1/wallet/{}/statement.csv", key(9, 40));
     let (status, body) = api.get(&path).await;
-    assert_eq!(status, StatusCode::BAD_REQUEST, "{body}");
+    assert_eq!(status, StatusCode::UNPROCESSABLE_ENTITY, "{body}");
     assert_eq!(
         body["detail"],
         "the wallet has more than 20000 events from 2025-01-01T00:00:01Z until 2026-01-02T00:00:01Z; give \

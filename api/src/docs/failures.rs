@@ -33,10 +33,10 @@ fn list_of(operation: &mut Operation) {
     let Some(RefOr::T(default)) = operation.responses.responses.remove("default") else {
         return;
     };
-    let needs_node = needs_node(operation);
+    let (needs_node, has_body) = (needs_node(operation), operation.request_body.is_some());
     for status in statuses(operation) {
         let mut response = default.clone();
-        response.description = kinds::titles(status, needs_node).join(", or ");
+        response.description = kinds::titles(status, needs_node, has_body).join(", or ");
         let responses = &mut operation.responses.responses;
         responses
             .entry(status.to_string())
@@ -70,7 +70,8 @@ fn statuses(operation: &Operation) -> Vec<u16> {
         (has_path || has_body, &[404][..]),
         (has("cursor"), &[410]),
         (has("min_slot"), &[425]),
-        (has_body, &[413, 415, 422]),
+        (!parameters.is_empty() || has_body, &[422]),
+        (has_body, &[413, 415]),
     ];
     let conditional = conditional.into_iter().filter(|(applies, _)| *applies);
     [400, 429, 500, 503]

@@ -10,6 +10,7 @@ use crate::{
     analysis::{self, History, MAX_AHEAD, MAX_THRESHOLDS, MAX_WINDOWS, Question, Refusal},
     bytes::Key,
     problem::Problem,
+    reason::refuse,
     series::PAGE_WINDOWS,
     statistics::{Probability, Statistic},
     values::{Scaled, U64},
@@ -32,7 +33,7 @@ pub struct AnalysisQuery {
     windows: Ahead,
     /// Thresholds in micro-units, separated by commas: at most 16. The default is the thresholds of the
     /// model's unsettled markets and the triggers of its open policies, of which the 16 lowest count.
-    #[param(value_type = Option<String>)]
+    #[param(value_type = Option<String>, pattern = "^[0-9]{1,20}(,[0-9]{1,20})*$")]
     thresholds: Option<Thresholds>,
 }
 
@@ -66,18 +67,22 @@ struct Thresholds(Vec<u64>);
 impl<'de> Deserialize<'de> for Thresholds {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         let text = String::deserialize(deserializer)?;
+        let is_number = |part: &str| {
+            let is_digits = part.bytes().all(|byte| byte.is_ascii_digit());
+            is_digits && (1..=20).contains(&part.len())
+        };
+        let has_form = text.split(',').all(is_number);
         let parts = text.split(',').map(str::parse);
-        let thresholds: Vec<u64> = parts.collect::<Result<_, _>>().map_err(|error| {
-            D::Error::custom(format!(
-                "`thresholds` is `{text}`: {error}; give micro-units separated by commas"
-            ))
-        })?;
-        let thresholds = ascending(thresholds);
+        let thresholds = match parts.collect::<Result<_, _>>() {
+            Ok(thresholds) if has_form => ascending(thresholds),
+            _ => {
+                let reason = "give micro-units of up to 64 bits, separated by commas";
+                return Err(refuse(has_form, reason));
+            }
+        };
         if MAX_THRESHOLDS < thresholds.len() {
-            return Err(D::Error::custom(format!(
-                "`thresholds` has {}; give at most {MAX_THRESHOLDS}",
-                thresholds.len()
-            )));
+            let reason = format!("give at most {MAX_THRESHOLDS}");
+            return Err(refuse(has_form, reason));
         }
         Ok(Self(thresholds))
     }
@@ -216,7 +221,7 @@ pub async fn of_model(
         None => exposed_thresholds(db, &model.key).await?,
     };
     let question = Question::new(thresholds.clone(), usize::from(query.windows.0))
-        .ok_or_else(|| Problem::BadRequest("too many windows or thresholds".to_owned()))?;
+        .ok_or_else(|| Problem::InvalidValue("too many windows or thresholds".to_owned()))?;
     // The tasks of other requests go on meanwhile.
     let analysis =
         tokio::task::spawn_blocking(move || analyse(&model, &recent, &thresholds, &question));

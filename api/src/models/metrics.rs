@@ -191,7 +191,7 @@ impl Clock {
         // more has windows of another period, so at least one period is whole.
         let pages_of = |secs: i64| secs / page_secs + 4;
         if MAX_PAGES < pages_of(interval.secs()) {
-            return Err(Problem::BadRequest(format!(
+            return Err(Problem::InvalidValue(format!(
                 "`interval` has too many windows of {} s; give a shorter one",
                 self.window_secs
             )));

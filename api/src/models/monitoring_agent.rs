@@ -1,14 +1,15 @@
 //! Configuration of a monitoring agent: the crank, for one model.
 
-use std::net::SocketAddr;
+use std::{net::SocketAddr, num::NonZeroU32};
 
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Deserializer, Serialize};
 use utoipa::ToSchema;
 
 use crate::{
     bytes::Key,
     extract::{InPath, JsonRequest, MinSlot},
     problem::{Problem, ProblemBody},
+    reason::refuse,
     reply::Reply,
     values::U64,
 };
@@ -27,14 +28,15 @@ const URI_SUFFIX_BYTES: usize = 10 + 64 + 5;
 #[serde(deny_unknown_fields)]
 pub struct AgentRequest {
     /// URL of a single RPC node, not of a pool whose nodes lag behind one another.
-    #[schema(example = "http://127.0.0.1:8899")]
+    #[serde(deserialize_with = "url")]
+    #[schema(pattern = "^https?://", example = "http://127.0.0.1:8899")]
     rpc_url: String,
     /// Keypair file: the fee payer and, with `oracle`, the oracle. `keypair.json` by default.
     keypair: Option<String>,
     /// Milliseconds from the start of one round to the start of the next; at least 1. The crank's default
     /// is 400.
-    #[schema(minimum = 1)]
-    poll_ms: Option<u32>,
+    #[schema(value_type = Option<u32>, minimum = 1)]
+    poll_ms: Option<NonZeroU32>,
     /// Priority fee of all transactions, in micro-lamports per compute unit; 0 by default.
     priority_fee: Option<U64>,
     /// Smallest reward of an oracle that is collected while more can follow, in base units; by default a
@@ -58,11 +60,13 @@ struct OracleRequest {
     /// How rows are assigned to windows.
     windows: WindowsRequest,
     /// Public base URL of the evidence: `<url>/evidence/<sha256>.json` goes on chain. At most 49 bytes.
-    #[schema(example = "https://oracle.example.com")]
+    #[serde(deserialize_with = "url")]
+    #[schema(pattern = "^https?://", example = "https://oracle.example.com")]
     evidence_url: String,
     /// Directory of the evidence; `evidence` by default.
     evidence_directory: Option<String>,
     /// Address and port on which the crank serves the evidence. Omit it if another web server does.
+    #[serde(default, deserialize_with = "address_with_port")]
     #[schema(value_type = Option<String>, example = "0.0.0.0:9100")]
     evidence_listen: Option<SocketAddr>,
 }
@@ -79,8 +83,28 @@ struct WindowsRequest {
     order_by: Option<String>,
     /// Number of rows of a window, in that order; at least 1.
     #[serde(skip_serializing_if = "Option::is_none")]
-    #[schema(minimum = 1)]
-    rows: Option<u32>,
+    #[schema(value_type = Option<u32>, minimum = 1)]
+    rows: Option<NonZeroU32>,
+}
+
+fn url<'de, D: Deserializer<'de>>(deserializer: D) -> Result<String, D::Error> {
+    let url = String::deserialize(deserializer)?;
+    if url.starts_with("http://") || url.starts_with("https://") {
+        return Ok(url);
+    }
+    let reason = format!("`{url}` is no URL; give one that begins with http:// or https://");
+    Err(refuse(false, reason))
+}
+
+fn address_with_port<'de, D: Deserializer<'de>>(
+    deserializer: D,
+) -> Result<Option<SocketAddr>, D::Error> {
+    let parse = |text: String| {
+        let reason = format!("`{text}` is no address with a port; write for example 0.0.0.0:9100");
+        text.parse().map_err(|_| refuse(true, reason))
+    };
+    let text = Option::<String>::deserialize(deserializer)?;
+    text.map(parse).transpose()
 }
 
 /// A configuration file of the crank.
@@ -105,7 +129,7 @@ struct File {
     rpc_url: String,
     keypair: String,
     #[serde(skip_serializing_if = "Option::is_none")]
-    poll_ms: Option<u32>,
+    poll_ms: Option<NonZeroU32>,
     #[serde(skip_serializing_if = "Option::is_none")]
     priority_fee: Option<i64>,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -179,17 +203,12 @@ impl AgentConfig {
 impl AgentRequest {
     /// Refuses what the crank would refuse.
     fn check(&self, model: &Model) -> Result<(), Problem> {
-        require_url("rpc_url", &self.rpc_url)?;
-        if self.poll_ms == Some(0) {
-            return Err(refused("`poll_ms` is 0; give at least 1"));
-        }
         let Some(oracle) = &self.oracle else {
             return Ok(());
         };
-        require_url("oracle.evidence_url", &oracle.evidence_url)?;
         let url_bytes = oracle.evidence_url.trim_end_matches('/').len();
         if MAX_URI_BYTES < url_bytes + URI_SUFFIX_BYTES {
-            return Err(Problem::BadRequest(format!(
+            return Err(Problem::InvalidValue(format!(
                 "`oracle.evidence_url` has {url_bytes} bytes; give at most {}",
                 MAX_URI_BYTES - URI_SUFFIX_BYTES
             )));
@@ -201,16 +220,15 @@ impl AgentRequest {
         } = &oracle.windows;
         match (time, order_by, rows) {
             (Some(_), None, None) => {}
-            (None, Some(_), Some(rows)) if 0 < *rows => {}
+            (None, Some(_), Some(_)) => {}
             _ => {
-                return Err(refused(
-                    "`oracle.windows` needs either `time`, or `order_by` and at least 1 for `rows`",
-                ));
+                let text = "`oracle.windows` needs either `time`, or `order_by` and `rows`";
+                return Err(Problem::InvalidValue(text.to_owned()));
             }
         }
         match oracle.key {
             Some(key) if !model.oracles.iter().any(|listed| listed.oracle == key) => {
-                Err(Problem::BadRequest(format!(
+                Err(Problem::InvalidValue(format!(
                     "`oracle.key` is {key}, which is no oracle of the model; give one of its oracles, or \
                      omit `oracle` for a keeper"
                 )))
@@ -218,19 +236,6 @@ impl AgentRequest {
             _ => Ok(()),
         }
     }
-}
-
-fn refused(detail: &str) -> Problem {
-    Problem::BadRequest(detail.to_owned())
-}
-
-fn require_url(field: &str, url: &str) -> Result<(), Problem> {
-    if url.starts_with("http://") || url.starts_with("https://") {
-        return Ok(());
-    }
-    Err(Problem::BadRequest(format!(
-        "`{field}` is `{url}`; give a URL that begins with http:// or https://"
-    )))
 }
 
 fn file(model: Key, request: AgentRequest) -> Result<String, Problem> {
@@ -268,7 +273,7 @@ fn file(model: Key, request: AgentRequest) -> Result<String, Problem> {
 fn integer(field: &str, number: Option<U64>) -> Result<Option<i64>, Problem> {
     let number = number.map(|U64(number)| i64::try_from(number)).transpose();
     number.map_err(|_| {
-        Problem::BadRequest(format!(
+        Problem::InvalidValue(format!(
             "`{field}` is too large for a TOML file; give at most {}",
             i64::MAX
         ))
@@ -353,8 +358,21 @@ mod tests {
     }
 
     #[test]
+    fn a_listener_that_is_no_address_is_an_invalid_value() {
+        let text =
+            r#"{ "data": "a", "windows": {}, "evidence_url": "http://a", "evidence_listen": "a" }"#;
+        let error = serde_json::from_str::<OracleRequest>(text).err().unwrap();
+        let problem = crate::reason::body_problem(&error.to_string());
+        assert!(matches!(problem, Problem::InvalidValue(_)), "{problem}");
+    }
+
+    #[test]
     fn unknown_fields_are_refused() {
         let unknown = r#"{ "rpc_url": "http://a", "keypare": "k" }"#;
-        assert!(serde_json::from_str::<AgentRequest>(unknown).is_err());
+        let no_url = r#"{ "rpc_url": "ftp://a" }"#;
+        let no_time = r#"{ "rpc_url": "http://a", "poll_ms": 0 }"#;
+        for refused in [unknown, no_url, no_time] {
+            assert!(serde_json::from_str::<AgentRequest>(refused).is_err());
+        }
     }
 }

@@ -35,6 +35,7 @@ impl Kind {
 /// All kinds, in the order of the page.
 const KINDS: &[&Kind] = &[
     &BAD_REQUEST,
+    &INVALID_VALUE,
     &COMBINATION,
     &BAD_CURSOR,
     &CURSOR_MISMATCH,
@@ -65,24 +66,32 @@ pub const BAD_REQUEST: Kind = Kind::new(
     StatusCode::BAD_REQUEST,
     "bad-request",
     "Bad request",
-    "A part of the request is missing, unknown or has no valid value. `detail` names the part and says \
-     which values it can have.",
+    "The request does not match the OpenAPI document: a part of it is missing, unknown or has another form. \
+     `detail` names the part and says which values it can have.",
+);
+pub const INVALID_VALUE: Kind = Kind::new(
+    StatusCode::UNPROCESSABLE_ENTITY,
+    "invalid-value",
+    "Invalid value",
+    "The request matches the OpenAPI document, but a value in it means nothing here: a text that looks like an \
+     address and isn't 32 bytes, an integer of more than 64 bits, an address that no wallet has, a time outside \
+     of the range. `detail` names the value and says which ones are possible.",
 );
 pub const COMBINATION: Kind = Kind::new(
-    StatusCode::BAD_REQUEST,
+    StatusCode::UNPROCESSABLE_ENTITY,
     "unsupported-combination",
     "Unsupported combination of parameters",
     "Each parameter is valid, but the list cannot be filtered or sorted by all of them together. `detail` \
      says which one to leave out or to add.",
 );
 pub const BAD_CURSOR: Kind = Kind::new(
-    StatusCode::BAD_REQUEST,
+    StatusCode::UNPROCESSABLE_ENTITY,
     "bad-cursor",
     "Bad cursor",
     "The cursor is none that the API returned. Start again without `cursor`.",
 );
 pub const CURSOR_MISMATCH: Kind = Kind::new(
-    StatusCode::BAD_REQUEST,
+    StatusCode::UNPROCESSABLE_ENTITY,
     "cursor-mismatch",
     "Cursor of another list",
     "The cursor was returned for another path or other parameters. Use it with those, or start again \
@@ -233,10 +242,14 @@ const OF_TRANSACTIONS: [&str; 3] = [
     NO_RPC_NODE.code,
 ];
 
-/// Titles of the kinds with this HTTP status, of a route that needs the RPC node or of one that doesn't.
-pub fn titles(status: u16, needs_node: bool) -> Vec<&'static str> {
+/// Titles of the kinds with this HTTP status, of a route that needs the RPC node or of one that doesn't, with a
+/// body or without one.
+pub fn titles(status: u16, needs_node: bool, has_body: bool) -> Vec<&'static str> {
     let applies = |kind: &&&Kind| {
-        kind.status.as_u16() == status && (needs_node || !OF_TRANSACTIONS.contains(&kind.code))
+        kind.status.as_u16() == status
+            && (needs_node || !OF_TRANSACTIONS.contains(&kind.code))
+            // The program only refuses what a body describes.
+            && (has_body || kind.code != PROGRAM_ERROR.code)
     };
     let kinds = KINDS.iter().filter(applies);
     kinds.map(|kind| kind.title).collect()

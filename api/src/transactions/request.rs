@@ -1,16 +1,13 @@
 //! Extractor of the routes that build transactions, and checks of what clients send.
 
-use axum::{
-    Json,
-    extract::{FromRequest, Request},
-};
+use axum::extract::{FromRequest, Request};
 use driftshield_sdk::Address;
 use serde::de::DeserializeOwned;
 use utoipa::IntoParams;
 
 use super::chain::View;
 use crate::{
-    extract::{body_problem, min_slot},
+    extract::{json_body, min_slot},
     problem::Problem,
     state::AppState,
 };
@@ -37,9 +34,7 @@ impl<T: DeserializeOwned + Send> FromRequest<AppState> for TransactionRequest<T>
 
     async fn from_request(request: Request, app: &AppState) -> Result<Self, Problem> {
         let min_slot = min_slot(request.uri())?;
-        let Json(body) = Json::from_request(request, app)
-            .await
-            .map_err(body_problem)?;
+        let body = json_body(request, app).await?;
         let view = app.chain.view(min_slot)?;
         Ok(Self { body, view })
     }
@@ -50,7 +45,7 @@ pub fn require_text(field: &str, text: &str, max_bytes: usize) -> Result<(), Pro
     if text.len() <= max_bytes {
         return Ok(());
     }
-    Err(Problem::BadRequest(format!(
+    Err(Problem::InvalidValue(format!(
         "`{field}` has {} bytes; give at most {max_bytes}",
         text.len()
     )))
@@ -70,7 +65,7 @@ pub fn require_count<T>(field: &str, list: &[T], max: usize) -> Result<(), Probl
 /// Refuses an amount of 0, which would do nothing.
 pub fn require_amount(field: &str, amount: u64) -> Result<(), Problem> {
     match amount {
-        0 => Err(Problem::BadRequest(format!(
+        0 => Err(Problem::InvalidValue(format!(
             "`{field}` is 0; give at least 1 base unit"
         ))),
         _ => Ok(()),
@@ -83,7 +78,7 @@ pub fn require_wallet(account: &Address) -> Result<(), Problem> {
     if account.is_on_curve() {
         return Ok(());
     }
-    Err(Problem::BadRequest(format!(
+    Err(Problem::InvalidValue(format!(
         "`account` {account} is not a wallet: nobody can sign for it; give the wallet's address"
     )))
 }

@@ -42,7 +42,7 @@ pub async fn write(
         let rows: Vec<PartyRow> = sql.build_query_as().fetch_all(&mut **db).await?;
         read += rows.len();
         if MAX_EVENTS < read {
-            return Err(Problem::BadRequest(format!(
+            return Err(Problem::InvalidValue(format!(
                 "the wallet has more than {MAX_EVENTS} events from {} until {}; give a shorter time",
                 rfc3339(from),
                 rfc3339(until),

@@ -132,19 +132,41 @@ async fn wrong_configurations_are_refused(api: &ApiFixture) {
         }
         json!({ "rpc_url": "http://node", "oracle": oracle })
     };
-    for request in [
-        json!({}),
-        json!({ "rpc_url": "node" }),
-        json!({ "rpc_url": "http://node", "poll_ms": 0 }),
-        oracle(json!({ "key": api.fixture.bettors[0].pubkey().to_string() })),
-        oracle(json!({ "evidence_url": format!("http://{}", "x".repeat(43)) })),
-        oracle(json!({ "windows": { "time": "t", "rows": 1 } })),
-        oracle(json!({ "windows": { "order_by": "id" } })),
-        oracle(json!({ "windows": { "order_by": "id", "rows": 0 } })),
+    for (request, kind) in [
+        (json!({}), "bad-request"),
+        (json!({ "rpc_url": "node" }), "bad-request"),
+        (
+            json!({ "rpc_url": "http://node", "poll_ms": 0 }),
+            "bad-request",
+        ),
+        (
+            oracle(json!({ "windows": { "order_by": "id", "rows": 0 } })),
+            "bad-request",
+        ),
+        (
+            oracle(json!({ "key": api.fixture.bettors[0].pubkey().to_string() })),
+            "invalid-value",
+        ),
+        (
+            oracle(json!({ "evidence_url": format!("http://{}", "x".repeat(43)) })),
+            "invalid-value",
+        ),
+        (
+            oracle(json!({ "windows": { "time": "t", "rows": 1 } })),
+            "invalid-value",
+        ),
+        (
+            oracle(json!({ "windows": { "order_by": "id" } })),
+            "invalid-value",
+        ),
     ] {
         let (status, problem) = post_config(api, &request).await;
-        assert_eq!(status, StatusCode::BAD_REQUEST, "{request}: {problem}");
-        assert_eq!(problem_kind(&problem), "bad-request");
+        let expected = match kind {
+            "bad-request" => StatusCode::BAD_REQUEST,
+            _ => StatusCode::UNPROCESSABLE_ENTITY,
+        };
+        assert_eq!(status, expected, "{request}: {problem}");
+        assert_eq!(problem_kind(&problem), kind, "{request}");
     }
     let (status, config) = post_config(api, &oracle(json!({}))).await;
     assert_eq!(status, StatusCode::OK, "{config}");

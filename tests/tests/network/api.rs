@@ -171,7 +171,7 @@ async fn pages_list_every_position_once(api: &ApiFixture) {
     let page = api.get_ok("/api/v1/markets?limit=1").await;
     let next = page["next_cursor"].as_str().unwrap();
     let (status, problem) = api.get(&format!("{path}&cursor={next}")).await;
-    assert_eq!(status, StatusCode::BAD_REQUEST);
+    assert_eq!(status, StatusCode::UNPROCESSABLE_ENTITY);
     assert_eq!(problem_kind(&problem), "cursor-mismatch");
 }
 
@@ -250,7 +250,10 @@ async fn responses_follow_the_conventions(api: &ApiFixture, market: &str) {
         ("/api/v1/markets/nonsense", StatusCode::BAD_REQUEST),
         ("/api/v1/markets?state=nonsense", StatusCode::BAD_REQUEST),
         ("/api/v1/markets?limit=0", StatusCode::BAD_REQUEST),
-        ("/api/v1/markets?cursor=nonsense", StatusCode::BAD_REQUEST),
+        (
+            "/api/v1/markets?cursor=nonsense",
+            StatusCode::UNPROCESSABLE_ENTITY,
+        ),
         (
             "/api/v1/markets/11111111111111111111111111111111",
             StatusCode::NOT_FOUND,

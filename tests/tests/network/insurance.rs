@@ -190,7 +190,7 @@ impl<'a> Insurance<'a> {
                 if status == StatusCode::OK {
                     quotes.insert(time, quote);
                 } else {
-                    assert_eq!(status, StatusCode::BAD_REQUEST, "{quote}");
+                    assert_eq!(status, StatusCode::UNPROCESSABLE_ENTITY, "{quote}");
                 }
             }
             let now = client.unix_timestamp().await.unwrap();

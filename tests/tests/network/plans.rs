@@ -152,7 +152,7 @@ async fn assert_refused(api: &str, url: &str) {
     let response = reqwest::get(format!("{api}{url}")).await.unwrap();
     let status = response.status();
     let body: Value = response.json().await.unwrap();
-    assert_eq!(status, StatusCode::BAD_REQUEST, "{url}: {body}");
+    assert_eq!(status, StatusCode::UNPROCESSABLE_ENTITY, "{url}: {body}");
     assert_eq!(
         problem_kind(&body),
         "unsupported-combination",

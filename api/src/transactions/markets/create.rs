@@ -48,6 +48,7 @@ pub struct MarketRequest {
     question: String,
     /// 1 to 7 ascending drift values, which separate the outcomes; none below the model's noise
     /// floor.
+    #[schema(min_items = 1, max_items = 7)]
     thresholds: Vec<U64>,
     aggregate: AggregateName,
     /// First observed window.
@@ -90,9 +91,9 @@ impl From<AggregateName> for Aggregate {
 
 impl MarketRequest {
     fn check(&self) -> Result<(), Problem> {
+        require_count("thresholds", &self.thresholds, math::MAX_THRESHOLDS)?;
         require_wallet(&self.account.address())?;
-        require_text("question", &self.question, QUESTION_BYTES)?;
-        require_count("thresholds", &self.thresholds, math::MAX_THRESHOLDS)
+        require_text("question", &self.question, QUESTION_BYTES)
     }
 
     fn terms(self, model: &Model) -> Result<MarketTerms, Problem> {

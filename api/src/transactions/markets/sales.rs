@@ -100,7 +100,7 @@ impl MarketAccounts {
         let price = request.price.ok_or_else(|| {
             let text = "`price` is missing; give the lowest payment for each staked token, in \
                         thousandths";
-            Problem::BadRequest(text.to_owned())
+            Problem::InvalidValue(text.to_owned())
         })?;
         let valid_until = match request.valid_until {
             Some(time) => time.timestamp(),
@@ -135,7 +135,7 @@ pub async fn buy(
     };
     if seller == buyer {
         let text = "`seller` is `account`; buy from another seller";
-        return Err(Problem::BadRequest(text.to_owned()));
+        return Err(Problem::InvalidValue(text.to_owned()));
     }
     let [position, own] = [&seller, &buyer].map(|owner| address::position(&key, owner));
     let read = MarketAccounts::read(&mut view, key, |market| {

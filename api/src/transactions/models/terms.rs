@@ -61,6 +61,7 @@ struct ModelRequest {
     /// Length of a window in seconds.
     window_secs: i64,
     /// 1 to 7 distinct keys.
+    #[schema(min_items = 1, max_items = 7)]
     oracles: Vec<Key>,
     /// Number of submissions that a window needs: more than half of the oracles, and fewer than all if
     /// there are three or more.
@@ -95,6 +96,7 @@ struct ModelChange {
     /// The owner's wallet.
     account: Key,
     /// All oracles, in order: replaces the list.
+    #[schema(min_items = 1, max_items = 7)]
     oracles: Option<Vec<Key>>,
     quorum: Option<u8>,
     /// Micro-units.
@@ -113,7 +115,6 @@ struct ModelChange {
 
 /// Refuses terms that the program can't store.
 fn check(terms: &ModelTerms) -> Result<(), Problem> {
-    require_count("oracles", &terms.oracles, MAX_ORACLES)?;
     require_text("name", &terms.name, NAME_BYTES)?;
     require_text("uri", &terms.uri, URI_BYTES)
 }
@@ -135,7 +136,7 @@ impl ModelRequest {
             let reason = reason
                 .map(|reason| format!(": {reason}"))
                 .unwrap_or_default();
-            Problem::BadRequest(format!("`spec`: {error}{reason}"))
+            Problem::InvalidValue(format!("`spec`: {error}{reason}"))
         })?;
         let spec = document.metric_spec(bytes, self.genesis.timestamp(), self.window_secs);
         // The noise floor is that of a valid spec.
@@ -191,6 +192,7 @@ impl ModelChange {
 /// Registers a model.
 async fn register(mut view: View, request: ModelRequest) -> Result<TransactionReply, Problem> {
     let owner = request.account.address();
+    require_count("oracles", &request.oracles, MAX_ORACLES)?;
     require_wallet(&owner)?;
     let collateral = address::collateral(&request.mint.address());
     let accounts = view.accounts(&[address::config(), collateral]).await?;
@@ -214,6 +216,9 @@ async fn change(
     request: ModelChange,
 ) -> Result<TransactionReply, Problem> {
     let owner = request.account.address();
+    if let Some(oracles) = &request.oracles {
+        require_count("oracles", oracles, MAX_ORACLES)?;
+    }
     require_wallet(&owner)?;
     let read = ModelAccounts::read(&mut view, key, |_| vec![]).await?;
     let terms = request.apply_to(defaults::model_terms(&read.model));

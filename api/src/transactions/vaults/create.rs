@@ -63,6 +63,7 @@ struct VaultRequest {
     risk_slope_bps: Option<u16>,
     /// Parts of `risk_slope_bps` for a persistence of 1 to 4: 10,000 first, and not rising;
     /// 10,000, 9,000, 8,000, 7,000 by default.
+    #[schema(min_items = 4, max_items = 4)]
     persistence_bps: Option<[u16; 4]>,
     /// Largest part of the capital that policies may lock; 9,000 by default.
     max_utilisation_bps: Option<u16>,

@@ -89,11 +89,11 @@ async fn a_wallet_bets_through_an_action() {
     let (status, reply) = request(&api, Method::POST, &path, with_data).await;
     assert_eq!(status, StatusCode::OK, "{reply}");
     for (path, status, text) in [
-        (format!("{path}&outcome=2&tokens=x"), 400, "`tokens`"),
-        (format!("{path}&tokens=1"), 400, "outcome"),
+        (format!("{path}&outcome=2&tokens=x"), 422, "`tokens`"),
+        (format!("{path}&tokens=1"), 422, "outcome"),
         (
             "/api/v1/actions/bet?outcome=1".to_owned(),
-            400,
+            422,
             "`market` is missing",
         ),
         (format!("{path}&outcome=7&tokens=1"), 422, "outcome"),

@@ -201,18 +201,27 @@ async fn refuse_bets(api: &ApiFixture, wallet: &Wallet<'_>, path: &str) {
     assert_eq!(wallet.post_refused(path, bet(0, "1")).await, "BetTooSmall");
     let dear = wallet.fails(path, bet(0, &(2 * FUNDS).to_string())).await;
     assert!(dear.contains("insufficient tokens"), "{dear}");
-    for (request, named) in [
-        (bet(0, "0"), "`amount`"),
-        (json!({ "outcome": 0 }), "amount"),
-        (json!({ "outcome": 300, "amount": "1" }), "outcome"),
-        (json!({ "outcome": 0, "amount": 1 }), "amount"),
+    for (request, expected, named) in [
+        (bet(0, "0"), StatusCode::UNPROCESSABLE_ENTITY, "`amount`"),
+        (json!({ "outcome": 0 }), StatusCode::BAD_REQUEST, "amount"),
+        (
+            json!({ "outcome": 300, "amount": "1" }),
+            StatusCode::BAD_REQUEST,
+            "outcome",
+        ),
+        (
+            json!({ "outcome": 0, "amount": 1 }),
+            StatusCode::BAD_REQUEST,
+            "amount",
+        ),
         (
             json!({ "outcome": 0, "amount": "1", "colour": 1 }),
+            StatusCode::BAD_REQUEST,
             "colour",
         ),
     ] {
         let (status, problem) = wallet.request(Method::POST, path, request).await;
-        assert_eq!(status, StatusCode::BAD_REQUEST, "{problem}");
+        assert_eq!(status, expected, "{problem}");
         let detail = problem["detail"].as_str().unwrap();
         assert!(detail.contains(named), "{detail}");
     }

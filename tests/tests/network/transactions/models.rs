@@ -106,17 +106,21 @@ async fn refuse_registrations(owner: &Wallet<'_>, request: &Value) {
     );
     let quorum = with("quorum", json!(2));
     assert_eq!(owner.post_refused("/models", quorum).await, "InvalidQuorum");
-    for (name, value) in [
-        ("spec", json!("{}")),
-        ("name", json!("n".repeat(33))),
-        ("oracles", json!([])),
-        ("genesis", json!("tomorrow")),
-        ("artifact_hash", json!("12")),
+    for (name, value, expected) in [
+        ("spec", json!("{}"), StatusCode::UNPROCESSABLE_ENTITY),
+        (
+            "name",
+            json!("n".repeat(33)),
+            StatusCode::UNPROCESSABLE_ENTITY,
+        ),
+        ("oracles", json!([]), StatusCode::BAD_REQUEST),
+        ("genesis", json!("tomorrow"), StatusCode::BAD_REQUEST),
+        ("artifact_hash", json!("12"), StatusCode::BAD_REQUEST),
     ] {
         let (status, problem) = owner
             .request(Method::POST, "/models", with(name, value))
             .await;
-        assert_eq!(status, StatusCode::BAD_REQUEST, "{problem}");
+        assert_eq!(status, expected, "{problem}");
         assert!(
             problem["detail"].as_str().unwrap().contains(name),
             "{problem}"
