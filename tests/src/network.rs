@@ -85,6 +85,8 @@ impl Network {
             .args(arguments)
             .current_dir(root())
             .env("API_REQUESTS_PER_SECOND", "0")
+            // Tests share the machine, and a debug build of the indexer is slow.
+            .env("API_MIN_SLOT_WAIT_MS", "5000")
             .env_remove("DATABASE_URL");
         let mut localnet = Service::start("localnet", &mut command, directory.path());
         let file = directory.path().join("localnet.json");

@@ -97,7 +97,9 @@ impl<'a> Scene<'a> {
     /// A quote for this cover or, as often as it is refused, for what the refusal says would be allowed: with the
     /// `cover` that is quoted, and the number of refusals.
     async fn quote(&self, mut wanted: Value) -> (Value, usize) {
-        let url = format!("{}/api/v1/insurance/quote", self.api.url);
+        // A mirror that lacks the last purchase would offer its cover again.
+        let slot = self.api.current_slot().await;
+        let url = format!("{}/api/v1/insurance/quote?min_slot={slot}", self.api.url);
         for refusals in 0..MAX_RULES {
             let request = reqwest::Client::new().post(&url).json(&wanted);
             let response = request.send().await.unwrap();
