@@ -88,6 +88,10 @@ fn of_list(list: &str, example: &Example, parameters: &[Value], document: &Value
                     .map(|life| life.to_string())
                     .into_iter()
                     .collect(),
+                // The mirror has events of these names only.
+                "name" => ["BetPlaced", "MarketCreated", "ConfigUpdated"]
+                    .map(str::to_owned)
+                    .into(),
                 _ => values(list, name, parameter, document),
             },
         })
@@ -315,7 +319,6 @@ fn values(list: &str, name: &str, parameter: &Value, document: &Value) -> Vec<St
         "owner" if list.ends_with("/models") => keys(MODEL_OWNERS),
         "owner" => keys(OWNERS),
         "outcome" => texts(&["0"]),
-        "name" => texts(&["BetPlaced", "MarketCreated", "ConfigUpdated"]),
         "text" => texts(&["fraud", "model 47", "model 4711"]),
         "from" => texts(&["2024-01-22T00:00:00Z"]),
         "until" => texts(&["2200-01-01T00:00:00Z"]),
