@@ -20,8 +20,8 @@ use crate::ingest::{chain::Chain, database::Postgres, mirror::Mirror, recording:
 pub use processes::serve_constant;
 
 const SLOT: Duration = Duration::from_millis(400);
-/// Markets that the updates are about.
-const MARKETS: usize = 100;
+/// Models that the updates are about, with 26 markets each.
+const MODELS: usize = 4;
 /// Transactions in a slot while the mirror is filled.
 const FILLING: usize = 1_000;
 
@@ -45,7 +45,7 @@ pub struct Options {
 pub async fn run(options: &Options, target: &Path) -> anyhow::Result<Value> {
     let folder = target.join("bench");
     let recording = Recording::load_or_record(&folder, options.seed, options.transactions)?;
-    let (recording, markets) = hot::only_hot_markets(recording, MARKETS)?;
+    let (recording, markets) = hot::only_hot_models(recording, MODELS)?;
     let postgres = Postgres::start().await?;
     let chain = Arc::new(Chain::new(Arc::new(recording)));
     let database_url = postgres.create("api").await?;
@@ -55,8 +55,9 @@ pub async fn run(options: &Options, target: &Path) -> anyhow::Result<Value> {
     let events = chain.last().context("the recording is empty")?.events;
     mirror.wait_for(events).await?;
 
-    let api = processes::Api::start(&mirror.database_url, &folder).await?;
+    // The mirror is whole when later slots are final.
     let updates = tokio::spawn(update(Arc::clone(&chain), options.updates_per_sec));
+    let api = processes::Api::start(&mirror.database_url, &folder).await?;
     let requests = requests::measure(options, &api, &markets[0]).await?;
     let fan_out = sockets::measure(options, &api, &markets, &mirror).await?;
     ensure!(
@@ -73,7 +74,7 @@ pub async fn run(options: &Options, target: &Path) -> anyhow::Result<Value> {
     let profile = own.parent().and_then(|folder| folder.file_name()?.to_str());
     Ok(json!({
         "updates_per_sec": options.updates_per_sec,
-        "markets": MARKETS,
+        "markets": markets.len(),
         "requests": requests,
         "fan_out": fan_out,
         "postgres": { "version": postgres.version().await? },

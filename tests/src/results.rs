@@ -4,16 +4,17 @@ use std::fs;
 
 use serde_json::{Value, json};
 
-use crate::{noise, paths::root};
+use crate::paths::root;
 
-/// The kind of processor, and the number of threads that run at once.
+/// The kind of processor, and the number of threads that run at once. A measurement can use fewer.
 pub fn machine() -> Value {
     let info = fs::read_to_string("/proc/cpuinfo").unwrap_or_default();
     let model = info
         .lines()
         .find_map(|line| line.strip_prefix("model name"));
     let model = model.map_or("unknown", |text| text.trim_start_matches([' ', '\t', ':']));
-    json!({ "processor": model, "threads": noise::threads() })
+    let threads = info.lines().filter(|line| line.starts_with("processor"));
+    json!({ "processor": model, "threads": threads.count() })
 }
 
 /// Returns the version of each named dependency of this crate. The lock file may hold more versions of it, which

@@ -80,12 +80,8 @@ impl Api {
         let log = fs::File::create(folder.join("api.log"))?;
         command
             .args(["--listen", &address.to_string()])
-            .args([
-                "--requests-per-second",
-                "0",
-                "--connections-per-address",
-                "20000",
-            ])
+            .args(["--requests-per-second", "0"])
+            .args(["--connections-per-address", "20000"])
             .env("DATABASE_URL", database_url)
             .env("NO_COLOR", "1")
             .stdout(log.try_clone()?)
@@ -105,8 +101,9 @@ impl Api {
         format!("http://{}{path}", self.0.address)
     }
 
+    /// Whether the API answers from the mirror. It doesn't count as ready, because the recorded blocks are old.
     async fn is_ready(&self) -> bool {
-        let response = reqwest::get(self.url("/health/readiness")).await;
+        let response = reqwest::get(self.url("/api/v1/markets?limit=1")).await;
         response.is_ok_and(|response| response.status().is_success())
     }
 }
