@@ -5,13 +5,11 @@ use std::borrow::Cow;
 use axum::{
     Json,
     extract::{
-        FromRequest, FromRequestParts, Path, Request, State,
+        FromRequest, FromRequestParts, Path, Request,
         path::ErrorKind,
         rejection::{JsonRejection, PathRejection},
     },
     http::{StatusCode, Uri, request::Parts},
-    middleware::Next,
-    response::{IntoResponse, Response},
 };
 use axum_extra::extract::Query;
 use serde::de::DeserializeOwned;
@@ -62,8 +60,17 @@ impl FromRequestParts<AppState> for Snapshot {
             return Err(Problem::SlotNotReached { min_slot, slot });
         }
         wait_for_min_slot(app, &parts.uri).await?;
-        Self::begin_settled(&app.db).await
+        snapshot(app).await
     }
+}
+
+/// Begins the snapshot of a request. Refuses it if too many requests read the database or wait for it: it would
+/// wait longer than its client.
+pub async fn snapshot(app: &AppState) -> Result<Snapshot, Problem> {
+    let permit = app.reads.clone().try_acquire_owned();
+    let permit = permit.map_err(|_| Problem::Overloaded)?;
+    let snapshot = Snapshot::begin_settled(&app.db).await?;
+    Ok(snapshot.with_permit(permit))
 }
 
 /// Waits until the mirror has reached the `min_slot` of a request, if it has one.
@@ -98,14 +105,6 @@ pub fn min_slot(uri: &Uri) -> Result<Option<i64>, Problem> {
 
 fn query(uri: &Uri) -> &str {
     uri.query().unwrap_or_default()
-}
-
-/// Refuses a request if too many read the database or wait for it: it would wait longer than its client.
-pub async fn limit_reads(State(app): State<AppState>, request: Request, next: Next) -> Response {
-    match app.reads.try_acquire() {
-        Ok(_permit) => next.run(request).await,
-        Err(_) => Problem::Overloaded.into_response(),
-    }
 }
 
 /// JSON body, and the snapshot from which to answer the request. The body is read first, so that a

@@ -287,8 +287,6 @@ fn resources(state: &AppState) -> OpenApiRouter<AppState> {
         .merge(analytics::untagged_router())
         .merge(oracles::untagged_router())
         .merge(calendar::router())
-        .route_layer(from_fn_with_state(state.clone(), extract::limit_reads))
-        .merge(wallet::waiting_router())
         .route_layer(from_fn_with_state(state.clone(), cache::answer))
         // These read the chain from the RPC node, whose slot is another one than the mirror's.
         .merge(transactions::router())

@@ -5,6 +5,7 @@ use std::time::Duration;
 use chrono::{DateTime, Utc};
 use serde::Serialize;
 use sqlx::{FromRow, PgConnection, PgPool, Postgres, SqlStr, Transaction};
+use tokio::sync::OwnedSemaphorePermit;
 use utoipa::ToSchema;
 
 use crate::problem::Problem;
@@ -121,6 +122,8 @@ pub struct Snapshot {
     pub tx: Transaction<'static, Postgres>,
     /// `None` while the mirror is empty.
     pub mirror: Option<MirrorStatus>,
+    /// Of a request: it may read until the snapshot ends.
+    _permit: Option<OwnedSemaphorePermit>,
 }
 
 impl Snapshot {
@@ -128,7 +131,11 @@ impl Snapshot {
     pub async fn begin(db: &PgPool) -> Result<Self, sqlx::Error> {
         let mut tx = begin(db).await?;
         let mirror = CursorRow::read(&mut tx).await?.map(MirrorStatus::from);
-        Ok(Self { tx, mirror })
+        Ok(Self {
+            tx,
+            mirror,
+            _permit: None,
+        })
     }
 
     /// Begins a snapshot with all accounts. Fails with [`Problem::MirrorSettling`] while the mirror
@@ -138,6 +145,14 @@ impl Snapshot {
         match snapshot.mirror {
             Some(mirror) if mirror.settling => Err(Problem::MirrorSettling { slot: mirror.slot }),
             _ => Ok(snapshot),
+        }
+    }
+
+    /// The snapshot, which keeps a request's permit to read until it ends.
+    pub fn with_permit(self, permit: OwnedSemaphorePermit) -> Self {
+        Self {
+            _permit: Some(permit),
+            ..self
         }
     }
 

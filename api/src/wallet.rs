@@ -42,11 +42,7 @@ pub fn untagged_router() -> OpenApiRouter<AppState> {
     OpenApiRouter::new()
         .routes(routes!(balance))
         .routes(routes!(statement))
-}
-
-/// Routes that wait for something else than the database. They take permits to read it themselves.
-pub fn waiting_router() -> OpenApiRouter<AppState> {
-    OpenApiRouter::new().routes(routes!(sync))
+        .routes(routes!(sync))
 }
 
 /// What a wallet has in the program, and in itself.

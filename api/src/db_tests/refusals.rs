@@ -1,9 +1,17 @@
 //! Requests that are refused, with what their clients read.
 
-use axum::http::StatusCode;
+use std::time::Duration;
+
+use axum::{
+    body::Body,
+    http::{Request, StatusCode, header::CONTENT_TYPE},
+};
+use serde_json::json;
 use sqlx::postgres::{PgConnectOptions, PgPoolOptions};
+use tokio::time::sleep;
 
 use super::{Api, key};
+use crate::config::Settings;
 
 #[sqlx::test(migrator = "crate::db_tests::SCHEMA", fixtures("mirror"))]
 async fn a_wrong_parameter_is_named_with_the_values_that_it_can_have(
@@ -107,4 +115,40 @@ async fn a_cursor_is_of_one_list(_: PgPoolOptions, options: PgConnectOptions) {
             "{path}"
         );
     }
+}
+
+#[sqlx::test(migrator = "crate::db_tests::SCHEMA", fixtures("mirror"))]
+async fn only_requests_that_read_the_database_count_as_reads(
+    _: PgPoolOptions,
+    options: PgConnectOptions,
+) {
+    // Given a quote that waits for a slot
+    let settings = Settings {
+        min_slot_wait: Duration::from_secs(1),
+        ..Settings::of_tests()
+    };
+    let api = Api::with_settings(crate::pool(options), &settings);
+    let quote = json!({
+        "vault": key(6, 1), "model": key(2, 1), "cover": "1", "trigger": "200000", "windows": "3"
+    });
+    let post = Request::post("/api/v1/insurance/quote?min_slot=999999999");
+    let post = post.header(CONTENT_TYPE, "application/json");
+    let waiting = api.send(post.body(Body::from(quote.to_string())).unwrap());
+
+    // when all permits but one are taken, that one is left to another request
+    let reads = api.state.reads.clone();
+    let taken = reads.try_acquire_many(reads.available_permits() as u32 - 1);
+    let markets = async {
+        sleep(Duration::from_millis(200)).await;
+        api.get("/api/v1/markets").await.0
+    };
+    let ((waited, _), read) = tokio::join!(waiting, markets);
+    assert_eq!((waited, read), (StatusCode::TOO_EARLY, StatusCode::OK));
+
+    // and without a permit, a read is refused
+    let last = reads.try_acquire();
+    let (status, body) = api.get("/api/v1/models").await;
+    assert_eq!(status, StatusCode::SERVICE_UNAVAILABLE, "{body}");
+    drop((last, taken));
+    api.ok("/api/v1/models").await;
 }

@@ -14,8 +14,7 @@ use utoipa_axum::{router::OpenApiRouter, routes};
 use super::{MarketAccounts, no_position, tokens_of};
 use crate::{
     bytes::Key,
-    extract::InPath,
-    mirror::Snapshot,
+    extract::{self, InPath},
     problem::{Problem, ProblemBody},
     quote::program_error,
     state::AppState,
@@ -179,8 +178,7 @@ async fn cheapest_seller(
     market: Key,
     request: &BuyRequest,
 ) -> Result<Address, Problem> {
-    let _permit = app.reads.try_acquire().map_err(|_| Problem::Overloaded)?;
-    let mut snapshot = Snapshot::begin_settled(&app.db).await?;
+    let mut snapshot = extract::snapshot(app).await?;
     let seller: Option<Key> = sqlx::query_scalar(
         "select p.owner
          from chain.ask a
