@@ -3,8 +3,9 @@
 use std::{num::NonZeroU32, time::Duration};
 
 use axum::{
-    extract::{Request, State},
-    http::{HeaderMap, HeaderName, HeaderValue, Method},
+    body::Body,
+    extract::State,
+    http::{HeaderMap, HeaderName, HeaderValue, Method, Request},
     middleware::Next,
     response::{IntoResponse, Response},
 };
@@ -18,9 +19,9 @@ use governor::{
 use crate::{client_address::ClientAddress, problem::Problem, state::AppState};
 
 /// Headers of the IETF draft "RateLimit header fields for HTTP", version 10 and later.
-pub const RATE_HEADERS: [&str; 2] = [RATE_LIMIT_POLICY, RATE_LIMIT];
-const RATE_LIMIT_POLICY: &str = "ratelimit-policy";
-const RATE_LIMIT: &str = "ratelimit";
+pub const RATE_HEADERS: [HeaderName; 2] = [RATE_LIMIT_POLICY, RATE_LIMIT];
+const RATE_LIMIT_POLICY: HeaderName = HeaderName::from_static("ratelimit-policy");
+const RATE_LIMIT: HeaderName = HeaderName::from_static("ratelimit");
 
 /// What a request counts that isn't a read of the mirror: a quote or a simulation.
 const COMPUTED_COST: NonZeroU32 = NonZeroU32::new(5).unwrap();
@@ -62,7 +63,8 @@ pub struct RateLimiter {
 }
 
 /// A client's bucket after a request.
-struct Bucket {
+pub struct Bucket {
+    rate: Rate,
     /// Requests that are left.
     remaining: u32,
     /// Time until the bucket is full again, or until the refused request would be admitted.
@@ -87,6 +89,7 @@ impl RateLimiter {
                 let remaining = snapshot.remaining_burst_capacity();
                 let missing = self.rate.burst.get().saturating_sub(remaining);
                 Ok(Bucket {
+                    rate: self.rate,
                     remaining,
                     wait: Duration::from_secs_f64(
                         f64::from(missing) / f64::from(self.rate.per_second.get()),
@@ -94,6 +97,7 @@ impl RateLimiter {
                 })
             }
             Ok(Err(refused)) => Err(Bucket {
+                rate: self.rate,
                 remaining: 0,
                 wait: refused.wait_time_from(DefaultClock::default().now()),
             }),
@@ -106,27 +110,30 @@ impl RateLimiter {
         self.buckets.retain_recent();
         self.buckets.shrink_to_fit();
     }
+}
 
-    fn write_headers(&self, headers: &mut HeaderMap, bucket: &Bucket) {
+impl Bucket {
+    pub fn write_headers(&self, headers: &mut HeaderMap) {
         let Rate { burst, .. } = self.rate;
         let policy = format!("\"address\";q={burst};w={}", self.rate.window_secs());
-        let wait = bucket.wait.as_secs_f64().ceil();
-        let state = format!("\"address\";r={};t={wait}", bucket.remaining);
+        let wait = self.wait.as_secs_f64().ceil();
+        let state = format!("\"address\";r={};t={wait}", self.remaining);
         for (name, value) in [(RATE_LIMIT_POLICY, policy), (RATE_LIMIT, state)] {
             if let Ok(value) = HeaderValue::from_str(&value) {
-                headers.insert(HeaderName::from_static(name), value);
+                headers.insert(name, value);
             }
         }
     }
 }
 
-/// Refuses the requests of a client that has sent too many. Computed answers count more than reads.
-pub async fn limit_rate(State(app): State<AppState>, request: Request, next: Next) -> Response {
+/// Counts a request; a computed answer counts more than a read. `None` without a limit. The error is the client's
+/// bucket that can't pay for the request.
+pub fn count<B>(app: &AppState, request: &Request<B>) -> Result<Option<Bucket>, Bucket> {
     let Some(limiter) = &app.rate_limiter else {
-        return next.run(request).await;
+        return Ok(None);
     };
     let Some(address) = request.extensions().get::<ClientAddress>().copied() else {
-        return next.run(request).await;
+        return Ok(None);
     };
     let is_read = matches!(
         *request.method(),
@@ -138,15 +145,26 @@ pub async fn limit_rate(State(app): State<AppState>, request: Request, next: Nex
     } else {
         COMPUTED_COST
     };
-    let (mut response, bucket) = match limiter.count(address, cost) {
+    limiter.count(address, cost).map(Some)
+}
+
+/// Refuses the requests of a client that has sent too many.
+pub async fn limit_rate(
+    State(app): State<AppState>,
+    request: Request<Body>,
+    next: Next,
+) -> Response {
+    let (mut response, bucket) = match count(&app, &request) {
         Ok(bucket) => (next.run(request).await, bucket),
         Err(bucket) => {
             let retry_after_secs = bucket.wait.as_secs().saturating_add(1);
             let problem = Problem::RateLimited { retry_after_secs };
-            (problem.into_response(), bucket)
+            (problem.into_response(), Some(bucket))
         }
     };
-    limiter.write_headers(response.headers_mut(), &bucket);
+    if let Some(bucket) = bucket {
+        bucket.write_headers(response.headers_mut());
+    }
     response
 }
 
@@ -181,13 +199,13 @@ mod tests {
 
     #[test]
     fn headers_state_the_policy_and_what_is_left() {
-        let limiter = RateLimiter::new(Rate::new(100, 500).expect("a limit"));
         let mut headers = HeaderMap::new();
         let bucket = Bucket {
+            rate: Rate::new(100, 500).expect("a limit"),
             remaining: 450,
             wait: Duration::from_millis(500),
         };
-        limiter.write_headers(&mut headers, &bucket);
+        bucket.write_headers(&mut headers);
         assert_eq!(headers[RATE_LIMIT_POLICY], "\"address\";q=500;w=5");
         assert_eq!(headers[RATE_LIMIT], "\"address\";r=450;t=1");
     }

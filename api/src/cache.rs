@@ -5,16 +5,18 @@
 //! While the database is unreachable, the bodies that were right at the last poll are served with their age.
 
 mod changes;
+mod front;
 mod scope;
 
 use std::{
+    borrow::Cow,
     sync::Arc,
     time::{Duration, Instant},
 };
 
 use axum::{
     body::{Body, Bytes, to_bytes},
-    extract::{MatchedPath, RawPathParams, Request, State},
+    extract::{MatchedPath, OriginalUri, RawPathParams, Request, State},
     http::{HeaderValue, Method, StatusCode, Uri, header},
     middleware::Next,
     response::{IntoResponse, Response},
@@ -27,7 +29,7 @@ use sha2::{Digest, Sha256};
 
 use crate::{
     extract::{OnlyCheck, min_slot, wait_for_min_slot},
-    metrics::CACHED,
+    metrics::{CACHED, CachedRequests},
     mirror::MirrorStatus,
     problem::Problem,
     reply::{Answered, snapshot_headers},
@@ -35,10 +37,12 @@ use crate::{
 };
 
 pub use changes::Changes;
+pub use front::Front;
+use front::{Forms, Given};
 use scope::Scope;
 
-/// Memory of an entry beside its key and body, in bytes.
-const ENTRY_OVERHEAD: u32 = 512;
+/// Memory of an entry beside its key and body, in bytes: most of it are headers.
+const ENTRY_OVERHEAD: u32 = 4 * 1024;
 
 /// Answers by path and query.
 pub struct Answers {
@@ -49,7 +53,7 @@ pub struct Answers {
 
 /// What a handler made of a request.
 enum Outcome {
-    Answer(Answer),
+    Answer(Box<Answer>),
     /// A failure, or an answer that depends on the time: it is for the requests that waited for it.
     Other {
         parts: Box<axum::http::response::Parts>,
@@ -65,6 +69,8 @@ struct Answer {
     /// The mirror when the body was read.
     mirror: MirrorStatus,
     read_at: Instant,
+    forms: Forms,
+    requests: CachedRequests,
 }
 
 impl Answers {
@@ -74,7 +80,8 @@ impl Answers {
             Cache::builder()
                 .max_capacity(capacity)
                 .weigher(|key: &String, outcome: &Arc<Outcome>| {
-                    let size = key.len() + outcome.body().len();
+                    // A body can be kept compressed, too.
+                    let size = key.len() + 2 * outcome.body().len();
                     u32::try_from(size)
                         .unwrap_or(u32::MAX)
                         .saturating_add(ENTRY_OVERHEAD)
@@ -102,23 +109,27 @@ impl Answers {
             && self.changes.latest(&answer.scope) <= answer.mirror.seq
     }
 
+    /// The outcome in the cache, if it is still right.
+    async fn known(&self, key: &str, mirror: &MirrorStatus) -> Option<Arc<Outcome>> {
+        let outcome = self.entries.as_ref()?.get(key).await?;
+        self.is_right(&outcome, mirror).then_some(outcome)
+    }
+
     /// The outcome of a request: one that is still right, or else what `handle` makes.
     async fn outcome(
         &self,
-        key: String,
+        key: &str,
         mirror: &MirrorStatus,
         handle: impl Future<Output = Outcome>,
     ) -> Arc<Outcome> {
         let Some(entries) = &self.entries else {
             return Arc::new(handle.await);
         };
-        if let Some(outcome) = entries.get(&key).await
-            && self.is_right(&outcome, mirror)
-        {
+        if let Some(outcome) = self.known(key, mirror).await {
             counter!(CACHED, "from" => "cache").increment(1);
             return outcome;
         }
-        let entry = entries.entry_by_ref(&key).or_insert_with_if(
+        let entry = entries.entry_by_ref(key).or_insert_with_if(
             async {
                 counter!(CACHED, "from" => "database").increment(1);
                 Arc::new(handle.await)
@@ -127,7 +138,7 @@ impl Answers {
         );
         let outcome = entry.await.into_value();
         if matches!(*outcome, Outcome::Other { .. }) {
-            entries.invalidate(&key).await;
+            entries.invalidate(key).await;
         }
         outcome
     }
@@ -141,18 +152,22 @@ impl Outcome {
         }
     }
 
-    async fn of(response: Response, scope: Scope) -> Self {
+    async fn of(response: Response, route: &MatchedPath, scope: Scope) -> Self {
         let (parts, body) = response.into_parts();
         // A handler's body is in memory, and complete.
         let body = to_bytes(body, usize::MAX).await.unwrap_or_default();
         match parts.extensions.get::<Answered>() {
-            Some(Answered { mirror }) if parts.status == StatusCode::OK => Self::Answer(Answer {
-                tag: tag(mirror.epoch, &body),
-                body,
-                scope,
-                mirror: *mirror,
-                read_at: Instant::now(),
-            }),
+            Some(Answered { mirror }) if parts.status == StatusCode::OK => {
+                Self::Answer(Box::new(Answer {
+                    tag: tag(mirror.epoch, &body),
+                    body,
+                    scope,
+                    mirror: *mirror,
+                    read_at: Instant::now(),
+                    forms: Forms::default(),
+                    requests: CachedRequests::of(route.as_str()),
+                }))
+            }
             _ => Self::Other {
                 parts: Box::new(parts),
                 body,
@@ -175,15 +190,18 @@ impl Outcome {
 }
 
 impl Answer {
-    /// `polled` is the mirror at the last poll, for which the answer is right.
-    fn respond(&self, condition: Option<&IfNoneMatch>, polled: &MirrorStatus) -> Response {
+    /// The mirror that the answer shows. `polled` is the mirror at the last poll, for which the answer is right.
+    fn shown(&self, polled: &MirrorStatus) -> MirrorStatus {
         let position = |mirror: &MirrorStatus| (mirror.epoch, mirror.seq, mirror.slot);
-        let mirror = if position(polled) < position(&self.mirror) {
+        if position(polled) < position(&self.mirror) {
             self.mirror.aged(self.read_at.elapsed())
         } else {
             *polled
-        };
-        let mut headers = snapshot_headers(Some(mirror));
+        }
+    }
+
+    fn respond(&self, condition: Option<&IfNoneMatch>, polled: &MirrorStatus) -> Response {
+        let mut headers = snapshot_headers(Some(self.shown(polled)));
         headers.typed_insert(self.tag.clone());
         headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-cache"));
         if condition.is_some_and(|condition| !condition.precondition_passes(&self.tag)) {
@@ -239,6 +257,7 @@ async fn reach(
 /// request gets 304 if the answer has the tag that the client names.
 pub async fn answer(
     State(app): State<AppState>,
+    OriginalUri(uri): OriginalUri,
     route: MatchedPath,
     parameters: RawPathParams,
     mut request: Request,
@@ -259,13 +278,15 @@ pub async fn answer(
         return next.run(request).await;
     };
     let condition = request.headers().typed_get::<IfNoneMatch>();
-    let key = key(request.uri());
+    let key = key(&uri);
     let scope = Scope::of(&route, &parameters);
     // A GET of the same path shares the body, of which a HEAD is not sent any.
     *request.method_mut() = Method::GET;
-    let handle = async { Outcome::of(next.run(request).await, scope).await };
-    let outcome = app.answers.outcome(key, &mirror, handle).await;
-    outcome.respond(condition.as_ref(), &mirror)
+    let handle = async { Outcome::of(next.run(request).await, &route, scope).await };
+    let outcome = app.answers.outcome(&key, &mirror, handle).await;
+    let mut response = outcome.respond(condition.as_ref(), &mirror);
+    response.extensions_mut().insert(Given(outcome));
+    response
 }
 
 fn is_read(method: &Method) -> bool {
@@ -273,12 +294,15 @@ fn is_read(method: &Method) -> bool {
 }
 
 /// Path and query of a request, without `min_slot`.
-fn key(uri: &Uri) -> String {
+fn key(uri: &Uri) -> Cow<'_, str> {
+    let Some(query) = uri.query() else {
+        return uri.path().into();
+    };
     let mut key = uri.path().to_owned();
-    let pairs = uri.query().unwrap_or_default().split('&');
+    let pairs = query.split('&');
     for pair in pairs.filter(|pair| !pair.is_empty() && !pair.starts_with("min_slot=")) {
         key.push(if key.contains('?') { '&' } else { '?' });
         key.push_str(pair);
     }
-    key
+    key.into()
 }

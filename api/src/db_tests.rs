@@ -21,7 +21,6 @@ mod wallets;
 use std::{collections::BTreeSet, env, sync::LazyLock};
 
 use axum::{
-    Router,
     body::{Body, to_bytes},
     http::{HeaderMap, Request, StatusCode},
 };
@@ -31,7 +30,7 @@ use sqlx::{PgPool, migrate::Migrator, postgres::PgConnectOptions};
 use tokio_util::sync::CancellationToken;
 use tower::ServiceExt;
 
-use crate::{app, config::Settings, pool, state::AppState};
+use crate::{app, cache::Front, config::Settings, pool, state::AppState};
 
 /// The schema of each test's database.
 pub static SCHEMA: LazyLock<Migrator> = LazyLock::new(|| {
@@ -46,7 +45,7 @@ pub static SCHEMA: LazyLock<Migrator> = LazyLock::new(|| {
 struct Api {
     db: PgPool,
     state: AppState,
-    router: Router,
+    front: Front,
 }
 
 /// The `number`-th address of a type in `fixtures/mirror.sql`.
@@ -78,8 +77,8 @@ impl Api {
 
     fn with_settings(db: PgPool, settings: &Settings) -> Self {
         let state = AppState::new(db.clone(), settings, CancellationToken::new());
-        let router = app(state.clone(), "https://api.test");
-        Self { db, state, router }
+        let front = app(state.clone(), "https://api.test");
+        Self { db, state, front }
     }
 
     /// The OpenAPI document.
@@ -123,7 +122,7 @@ impl Api {
     }
 
     async fn send_raw(&self, request: Request<Body>) -> (StatusCode, HeaderMap, String) {
-        let response = self.router.clone().oneshot(request).await.unwrap();
+        let response = self.front.clone().oneshot(request).await.unwrap();
         let (status, headers) = (response.status(), response.headers().clone());
         let body = to_bytes(response.into_body(), usize::MAX).await.unwrap();
         (status, headers, String::from_utf8(body.into()).unwrap())

@@ -90,14 +90,15 @@ use tower::{ServiceBuilder, timeout::TimeoutLayer};
 use tower_http::{
     compression::CompressionLayer,
     cors::{Any, CorsLayer},
-    request_id::{MakeRequestUuid, PropagateRequestIdLayer, SetRequestIdLayer},
+    request_id::{PropagateRequestIdLayer, SetRequestIdLayer},
     set_header::SetResponseHeaderLayer,
     trace::TraceLayer,
 };
 use utoipa_axum::router::OpenApiRouter;
 
 use crate::{
-    problem::{Problem, ProblemTypes},
+    cache::Front,
+    problem::{Problem, ProblemTypes, RandomIds},
     server::Admission,
     state::AppState,
 };
@@ -237,7 +238,7 @@ async fn upkeep(app: AppState) {
 }
 
 /// All routes. Sockets get updates only while [`tail::tail`] runs.
-fn app(state: AppState, public_url: &str) -> Router {
+fn app(state: AppState, public_url: &str) -> Front {
     let types = ProblemTypes {
         public_url: public_url.into(),
     };
@@ -261,7 +262,10 @@ fn app(state: AppState, public_url: &str) -> Router {
         .layer(Extension(actions::PublicUrl(types.public_url.clone())))
         .layer(from_fn_with_state(state.clone(), actions::finish))
         .layer(from_fn(metrics::record_request));
-    with_headers(api(routes.merge(tools)).merge(actions))
+    Front::new(
+        state.clone(),
+        with_headers(api(routes.merge(tools)).merge(actions)),
+    )
 }
 
 /// The routes of `/api/v1` with their documentation.
@@ -327,7 +331,7 @@ fn with_headers(routes: Router) -> Router {
         .layer(security_header(REFERRER_POLICY, "no-referrer"))
         .layer(security_header(X_CONTENT_TYPE_OPTIONS, "nosniff"))
         .map_request(problem::check_request_id)
-        .layer(SetRequestIdLayer::new(problem::REQUEST_ID, MakeRequestUuid))
+        .layer(SetRequestIdLayer::new(problem::REQUEST_ID, RandomIds))
         .layer(PropagateRequestIdLayer::new(problem::REQUEST_ID))
         .layer(
             TraceLayer::new_for_http()
@@ -347,7 +351,6 @@ fn cors() -> CorsLayer {
     let exposed = reply::SNAPSHOT_HEADERS
         .into_iter()
         .chain(admission::RATE_HEADERS)
-        .map(HeaderName::from_static)
         .chain([ETAG, RETRY_AFTER, problem::REQUEST_ID]);
     CorsLayer::new()
         .allow_origin(Any)

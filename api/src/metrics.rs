@@ -1,20 +1,21 @@
 //! Prometheus metrics of the process. `docs/api.md` lists them.
 
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use axum::{
     extract::{MatchedPath, Request, State},
-    http::header::CONTENT_TYPE,
+    http::{StatusCode, header::CONTENT_TYPE},
     middleware::Next,
     response::{IntoResponse, Response},
 };
-use driftshield_service::metric::{Kind, Metric};
-use metrics::{counter, gauge, histogram};
+use driftshield_service::metric::{
+    Kind::{Counter as IsCounter, Gauge as IsGauge, Histogram as IsHistogram},
+    Metric,
+};
+use metrics::{Counter, Histogram, counter, gauge, histogram};
 use metrics_exporter_prometheus::PrometheusHandle;
 
 use crate::{health::degraded_reason, mirror::MirrorStatus, state::AppState};
-
-use Kind::{Counter, Gauge, Histogram};
 
 pub const REQUESTS: &str = "driftshield_api_requests_total";
 pub const REQUEST_SECONDS: &str = "driftshield_api_request_seconds";
@@ -42,13 +43,13 @@ pub const MIRROR_LOST_GAPS: &str = "driftshield_api_mirror_lost_gaps";
 pub const METRICS: &[Metric] = &[
     Metric::new(
         REQUESTS,
-        Counter,
+        IsCounter,
         "Requests by route and HTTP status. A path that is no route has the route `none`.",
     )
     .labelled(&[("route", &[]), ("status", &[])]),
     Metric::new(
         REQUEST_SECONDS,
-        Histogram(&[
+        IsHistogram(&[
             0.000_5, 0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1.0, 2.0, 5.0, 10.0,
         ]),
         "Seconds from a request's headers to the headers of its answer.",
@@ -56,65 +57,104 @@ pub const METRICS: &[Metric] = &[
     .labelled(&[("route", &[])]),
     Metric::new(
         CACHED,
-        Counter,
+        IsCounter,
         "Reads by where the answer came from: the cache, or the database.",
     )
     .labelled(&[("from", &["cache", "database"])]),
-    Metric::new(CACHE_BYTES, Gauge, "Memory of the cached answers."),
-    Metric::new(CONNECTIONS, Gauge, "Open connections, WebSockets included."),
+    Metric::new(CACHE_BYTES, IsGauge, "Memory of the cached answers."),
+    Metric::new(
+        CONNECTIONS,
+        IsGauge,
+        "Open connections, WebSockets included.",
+    ),
     Metric::new(
         REFUSED_CONNECTIONS,
-        Counter,
+        IsCounter,
         "Connections that were closed at once, because their address, or all together, had too many.",
     ),
-    Metric::new(SOCKETS, Gauge, "Open WebSockets."),
+    Metric::new(SOCKETS, IsGauge, "Open WebSockets."),
     Metric::new(
         SLOW_SOCKETS,
-        Counter,
+        IsCounter,
         "WebSockets closed because the client was too slow.",
     ),
     Metric::new(
         DATABASE_UP,
-        Gauge,
+        IsGauge,
         "1 if the database has answered within the last 2 s, else 0.",
     ),
-    Metric::new(POOL_CONNECTIONS, Gauge, "Open connections to the database."),
-    Metric::new(POOL_IDLE, Gauge, "Idle connections to the database."),
+    Metric::new(
+        POOL_CONNECTIONS,
+        IsGauge,
+        "Open connections to the database.",
+    ),
+    Metric::new(POOL_IDLE, IsGauge, "Idle connections to the database."),
     Metric::new(
         READY,
-        Gauge,
+        IsGauge,
         "1 if `/health/readiness` answers 200, 0 if it doesn't.",
     ),
-    Metric::new(MIRROR_EPOCH, Gauge, "Epoch of the mirror."),
-    Metric::new(MIRROR_SLOT, Gauge, "Latest mirrored slot."),
-    Metric::new(MIRROR_FINALIZED_SLOT, Gauge, "Latest finalized slot."),
+    Metric::new(MIRROR_EPOCH, IsGauge, "Epoch of the mirror."),
+    Metric::new(MIRROR_SLOT, IsGauge, "Latest mirrored slot."),
+    Metric::new(MIRROR_FINALIZED_SLOT, IsGauge, "Latest finalized slot."),
     Metric::new(
         MIRROR_LAG_SLOTS,
-        Gauge,
+        IsGauge,
         "Slots by which the mirror is behind its source.",
     ),
     Metric::new(
         MIRROR_SEQ,
-        Gauge,
+        IsGauge,
         "Number of the latest record of the feed.",
     ),
-    Metric::new(MIRROR_AGE_SECONDS, Gauge, "Age of the data in seconds."),
+    Metric::new(MIRROR_AGE_SECONDS, IsGauge, "Age of the data in seconds."),
     Metric::new(
         MIRROR_SETTLING,
-        Gauge,
+        IsGauge,
         "1 while the mirror still reads accounts that it has missed.",
     ),
     Metric::new(
         MIRROR_OPEN_GAPS,
-        Gauge,
+        IsGauge,
         "Ranges of slots that the mirror will still get.",
     ),
     Metric::new(
         MIRROR_LOST_GAPS,
-        Gauge,
+        IsGauge,
         "Ranges of slots that no source has any more.",
     ),
 ];
+
+/// Requests of a route that are answered from the cache before anything else is done for them.
+pub struct CachedRequests {
+    cached: Counter,
+    seconds: Histogram,
+    ok: Counter,
+    not_modified: Counter,
+}
+
+impl CachedRequests {
+    pub fn of(route: &str) -> Self {
+        let requests = |status| counter!(REQUESTS, "route" => route.to_owned(), "status" => status);
+        Self {
+            cached: counter!(CACHED, "from" => "cache"),
+            seconds: histogram!(REQUEST_SECONDS, "route" => route.to_owned()),
+            ok: requests("200"),
+            not_modified: requests("304"),
+        }
+    }
+
+    /// Counts a request, and the time until its answer.
+    pub fn record(&self, status: StatusCode, time: Duration) {
+        self.cached.increment(1);
+        self.seconds.record(time);
+        let requests = match status {
+            StatusCode::NOT_MODIFIED => &self.not_modified,
+            _ => &self.ok,
+        };
+        requests.increment(1);
+    }
+}
 
 /// Counts a request by route and status, and the time until its answer.
 pub async fn record_request(request: Request, next: Next) -> Response {

@@ -6,14 +6,16 @@ use std::{sync::Arc, time::Duration};
 
 use axum::{
     Json,
-    extract::{Request, State},
-    http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, header},
+    body::Body,
+    extract::State,
+    http::{HeaderMap, HeaderName, HeaderValue, Method, Request, StatusCode, header},
     middleware::Next,
     response::{IntoResponse, Response},
 };
 use driftshield_sdk::error::ErrorInfo;
 use serde::Serialize;
 use sqlx::postgres::{PgDatabaseError, PgSeverity};
+use tower_http::request_id::{MakeRequestId, RequestId};
 use utoipa::ToSchema;
 
 use crate::{socket::handshake, sql::is_recovery_conflict, transactions::Failure, values::U64};
@@ -337,7 +339,7 @@ impl IntoResponse for Problem {
 /// Writes the body of each problem, and logs what is the server's own fault.
 pub async fn write_body(
     State(types): State<ProblemTypes>,
-    request: Request,
+    request: Request<Body>,
     next: Next,
 ) -> Response {
     let id = request_id(request.headers()).to_owned();
@@ -364,17 +366,45 @@ pub async fn write_body(
     response
 }
 
+/// The id that the client has given its request, if it gave one that is fit for a log.
+fn own_request_id(headers: &HeaderMap) -> Option<&HeaderValue> {
+    let is_safe = |byte: &u8| byte.is_ascii_alphanumeric() || b"-_.:/+=".contains(byte);
+    let mut ids = headers.get_all(REQUEST_ID).iter();
+    let id = ids.next().filter(|_| ids.next().is_none())?;
+    let is_fit = (1..=MAX_REQUEST_ID).contains(&id.len()) && id.as_bytes().iter().all(is_safe);
+    is_fit.then_some(id)
+}
+
 /// Removes the request's id if it isn't fit for a log: the server assigns another one then.
-pub fn check_request_id(mut request: Request) -> Request {
-    let is_fit = |id: &HeaderValue| {
-        let is_safe = |byte: &u8| byte.is_ascii_alphanumeric() || b"-_.:/+=".contains(byte);
-        (1..=MAX_REQUEST_ID).contains(&id.len()) && id.as_bytes().iter().all(is_safe)
-    };
-    let mut ids = request.headers().get_all(REQUEST_ID).iter();
-    if !(ids.next().is_none_or(is_fit) && ids.next().is_none()) {
+pub fn check_request_id(mut request: Request<Body>) -> Request<Body> {
+    if own_request_id(request.headers()).is_none() {
         request.headers_mut().remove(REQUEST_ID);
     }
     request
+}
+
+/// Ids that the server assigns: 128 random bits, from the generator of the thread, which needs no system call.
+#[derive(Clone)]
+pub struct RandomIds;
+
+impl RandomIds {
+    fn next() -> Option<HeaderValue> {
+        HeaderValue::try_from(format!("{:032x}", rand::random::<u128>())).ok()
+    }
+}
+
+impl MakeRequestId for RandomIds {
+    fn make_request_id<B>(&mut self, _: &Request<B>) -> Option<RequestId> {
+        Self::next().map(RequestId::new)
+    }
+}
+
+/// Writes the request's id into the headers of its response: the client's own, or a new one.
+pub fn assign_request_id(request: &HeaderMap, response: &mut HeaderMap) {
+    let own = own_request_id(request).cloned();
+    if let Some(id) = own.or_else(RandomIds::next) {
+        response.insert(REQUEST_ID, id);
+    }
 }
 
 /// The request's id: the client's own, or the one that the server assigned.

@@ -13,12 +13,12 @@ use crate::{
 };
 
 /// Headers that identify the snapshot of an answer.
-pub const SNAPSHOT_HEADERS: [&str; 5] = [EPOCH, SLOT, FINALIZED_SLOT, SEQ, DATA_AGE_MS];
-const EPOCH: &str = "x-epoch";
-const SLOT: &str = "x-slot";
-const FINALIZED_SLOT: &str = "x-finalized-slot";
-const SEQ: &str = "x-seq";
-const DATA_AGE_MS: &str = "x-data-age-ms";
+pub const SNAPSHOT_HEADERS: [HeaderName; 5] = [EPOCH, SLOT, FINALIZED_SLOT, SEQ, DATA_AGE_MS];
+const EPOCH: HeaderName = HeaderName::from_static("x-epoch");
+const SLOT: HeaderName = HeaderName::from_static("x-slot");
+const FINALIZED_SLOT: HeaderName = HeaderName::from_static("x-finalized-slot");
+const SEQ: HeaderName = HeaderName::from_static("x-seq");
+const DATA_AGE_MS: HeaderName = HeaderName::from_static("x-data-age-ms");
 
 /// A body, and the status of the mirror from which the body was read.
 pub struct Reply<T> {
@@ -93,8 +93,14 @@ impl<T: Serialize> IntoResponse for Reply<T> {
 /// Headers that identify a snapshot.
 pub fn snapshot_headers(mirror: Option<MirrorStatus>) -> HeaderMap {
     let mut headers = HeaderMap::new();
-    let mut number = |name, number: i64| {
-        headers.insert(HeaderName::from_static(name), HeaderValue::from(number));
+    write_snapshot(&mut headers, mirror);
+    headers
+}
+
+/// Writes the headers that identify a snapshot, over those of another one.
+pub fn write_snapshot(headers: &mut HeaderMap, mirror: Option<MirrorStatus>) {
+    let mut number = |name: HeaderName, number: i64| {
+        headers.insert(name, HeaderValue::from(number));
     };
     number(EPOCH, mirror.map_or(0, |mirror| mirror.epoch));
     number(SLOT, mirror.map_or(0, |mirror| mirror.slot));
@@ -106,5 +112,4 @@ pub fn snapshot_headers(mirror: Option<MirrorStatus>) -> HeaderMap {
     if let Some(mirror) = mirror {
         number(DATA_AGE_MS, mirror.age_ms);
     }
-    headers
 }

@@ -5,6 +5,7 @@
 //! connections and memory for ever.
 
 use std::{
+    convert::Infallible,
     io,
     net::SocketAddr,
     pin::{Pin, pin},
@@ -13,7 +14,7 @@ use std::{
     time::Duration,
 };
 
-use axum::{Router, body::Body, extract::Request};
+use axum::{body::Body, extract::Request, response::Response};
 use hyper::{body::Incoming, server::conn::http1};
 use hyper_util::{
     rt::{TokioIo, TokioTimer},
@@ -27,7 +28,7 @@ use tokio::{
 };
 use tokio_io_timeout::TimeoutStream;
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
-use tower::ServiceExt;
+use tower::{Service, ServiceExt};
 
 use crate::{
     client_address::TrustedProxies,
@@ -46,6 +47,20 @@ const MAX_HEADERS: usize = 64;
 /// left.
 const ACCEPT_RETRY_DELAY: Duration = Duration::from_millis(100);
 
+/// What answers the requests.
+pub trait Routes:
+    Service<Request, Response = Response, Error = Infallible, Future: Send> + Clone + Send + 'static
+{
+}
+
+impl<S> Routes for S where
+    S: Service<Request, Response = Response, Error = Infallible, Future: Send>
+        + Clone
+        + Send
+        + 'static
+{
+}
+
 /// Who may connect.
 pub struct Admission {
     pub connections: Arc<Connections>,
@@ -58,7 +73,7 @@ pub struct Admission {
 /// Connections that became WebSockets are the router's own.
 pub async fn serve(
     listener: TcpListener,
-    router: Router,
+    routes: impl Routes,
     admission: Admission,
     shutdown: CancellationToken,
     drain: Duration,
@@ -71,7 +86,7 @@ pub async fn serve(
         };
         match accepted {
             Ok((stream, peer)) => {
-                admission.serve(stream, peer, router.clone(), &open, &shutdown);
+                admission.serve(stream, peer, routes.clone(), &open, &shutdown);
             }
             Err(error) => {
                 tracing::warn!(%error, "could not accept a connection");
@@ -92,7 +107,7 @@ impl Admission {
         &self,
         stream: TcpStream,
         peer: SocketAddr,
-        router: Router,
+        routes: impl Routes,
         open: &TaskTracker,
         shutdown: &CancellationToken,
     ) {
@@ -108,7 +123,7 @@ impl Admission {
             tracing::debug!(%error, "TCP_NODELAY is not set");
         }
         let trusted_proxies = self.trusted_proxies.clone();
-        let service = router.map_request(move |mut request: Request<Incoming>| {
+        let service = routes.map_request(move |mut request: Request<Incoming>| {
             let client = trusted_proxies.client(peer.ip(), request.headers());
             request.extensions_mut().insert(client);
             request.map(Body::new)
@@ -199,7 +214,7 @@ impl AsyncWrite for LimitedStream {
 
 #[cfg(test)]
 mod tests {
-    use axum::routing::get;
+    use axum::{Router, routing::get};
     use tokio::{
         io::{AsyncReadExt, AsyncWriteExt},
         task::JoinHandle,

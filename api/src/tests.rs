@@ -18,7 +18,7 @@ async fn get(path: &str) -> (StatusCode, Value) {
 }
 
 /// An app whose database is unreachable.
-fn unconnected() -> Router {
+fn unconnected() -> Front {
     let settings = Settings::of_tests();
     let db = connect(&settings.database_url).unwrap();
     let state = AppState::new(db, &settings, CancellationToken::new());

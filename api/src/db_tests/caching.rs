@@ -3,8 +3,13 @@
 
 use std::time::Duration;
 
+use axum::{
+    body::{Body, to_bytes},
+    http::{Request, StatusCode},
+};
 use sqlx::postgres::{PgConnectOptions, PgPoolOptions};
 use tokio::time::sleep;
+use tower::ServiceExt;
 
 use super::{Api, chain::Chain, key};
 use crate::tail::tail;
@@ -133,5 +138,89 @@ async fn only_answers_that_no_time_changes_have_a_tag(_: PgPoolOptions, options:
         assert_eq!(headers.contains_key("etag"), has_tag, "{path}: {body}");
         assert_eq!(headers["cache-control"], "no-cache", "{path}");
     }
+    tailing.abort();
+}
+
+/// The routes of answers whose headers and body are compared.
+fn cached_paths() -> [String; 3] {
+    [
+        format!("/api/v1/markets/{}", key(4, 1)),
+        "/api/v1/markets?limit=2".to_owned(),
+        format!("/api/v1/markets/{}/odds", key(4, 1)),
+    ]
+}
+
+#[sqlx::test(migrator = "crate::db_tests::SCHEMA", fixtures("mirror"))]
+async fn an_answer_that_is_given_again_is_the_one_that_was_sent(
+    _: PgPoolOptions,
+    options: PgConnectOptions,
+) {
+    let mut chain = Chain::connect(&options).await;
+    let api = Api::new(options);
+    let tailing = tokio::spawn(tail(api.state.clone()));
+    api.reach(100).await;
+    let send = async |path: &str, headers: &[(&str, &str)]| {
+        let mut request = Request::get(path).header("x-request-id", "same");
+        for (name, value) in headers {
+            request = request.header(*name, *value);
+        }
+        let response = api
+            .front
+            .clone()
+            .oneshot(request.body(Body::empty()).unwrap());
+        let (parts, body) = response.await.unwrap().into_parts();
+        let mut headers = parts.headers;
+        headers.remove("x-data-age-ms");
+        (
+            parts.status,
+            headers,
+            to_bytes(body, usize::MAX).await.unwrap(),
+        )
+    };
+    let paths = cached_paths();
+    for path in &paths {
+        let mut sent = vec![];
+        for coding in [&[][..], &[("accept-encoding", "br, gzip")]] {
+            let first = send(path, coding).await;
+            assert_eq!(send(path, coding).await, first, "{path}");
+            assert_eq!(first.0, StatusCode::OK, "{path}");
+            // The layers choose the coding for a client that weighs them.
+            let weighed = [("accept-encoding", "identity;q=0.5, gzip;q=0.1")];
+            assert!(
+                !send(path, &weighed)
+                    .await
+                    .1
+                    .contains_key("content-encoding")
+            );
+
+            let tag = first.1["etag"].to_str().unwrap().to_owned();
+            let known = [coding, &[("if-none-match", &tag)]].concat();
+            let (status, headers, body) = send(path, &known).await;
+            assert_eq!(
+                (status, body.len()),
+                (StatusCode::NOT_MODIFIED, 0),
+                "{path}"
+            );
+            for (name, value) in &headers {
+                assert_eq!(first.1.get(name), Some(value), "{path}: {name}");
+            }
+            assert!(!headers.contains_key("content-type"), "{path}");
+            sent.push(first);
+        }
+        assert!(sent[1].1.contains_key("content-encoding"), "{path}");
+        assert!(sent[1].2.len() < sent[0].2.len(), "{path}");
+    }
+
+    // When nothing but what was sent is left, it is given, also to a client that waited for its slot
+    chain.run("alter schema chain rename to gone").await;
+    for path in &paths {
+        let separator = if path.contains('?') { '&' } else { '?' };
+        let (status, headers, _) = send(&format!("{path}{separator}min_slot=1"), &[]).await;
+        assert_eq!(status, StatusCode::OK, "{path}");
+        assert_eq!(headers["x-request-id"], "same", "{path}");
+    }
+    // A request that the routes refuse is refused.
+    let path = format!("{}?min_slot=x", paths[0]);
+    assert_eq!(send(&path, &[]).await.0, StatusCode::BAD_REQUEST);
     tailing.abort();
 }

@@ -7,7 +7,7 @@ mod utf8;
 
 use std::{net::SocketAddr, sync::Arc};
 
-use axum::serve::ListenerExt;
+use axum::{Router, serve::ListenerExt};
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 
@@ -34,7 +34,9 @@ impl Server {
         let address = listener.local_addr().unwrap();
         let listener = listener.tap_io(|stream| stream.set_nodelay(true).unwrap());
         let service = app(state.clone(), "https://api.test");
-        tokio::spawn(async move { axum::serve(listener, service).await });
+        tokio::spawn(async move {
+            axum::serve(listener, Router::new().fallback_service(service)).await
+        });
         Self {
             address,
             app: state,
