@@ -4,6 +4,7 @@
 //! `scripts/bench` pins this process: the clients, the indexer, Postgres, and the stream that the indexer
 //! follows.
 
+mod greedy;
 mod hot;
 mod processes;
 mod requests;
@@ -25,6 +26,14 @@ const MODELS: usize = 4;
 /// Transactions in a slot while the mirror is filled.
 const FILLING: usize = 1_000;
 
+/// Options of the API that let one address send everything.
+const UNLIMITED: &[&str] = &[
+    "--requests-per-second",
+    "0",
+    "--connections-per-address",
+    "20000",
+];
+
 pub struct Options {
     pub seed: u64,
     /// Number of transactions of the recording.
@@ -39,6 +48,8 @@ pub struct Options {
     pub sockets: usize,
     /// How long the messages of the sockets are measured.
     pub socket_secs: u64,
+    /// How long a client sends far more than it may.
+    pub greedy_secs: u64,
 }
 
 /// The results as JSON, without machine and versions.
@@ -57,9 +68,12 @@ pub async fn run(options: &Options, target: &Path) -> anyhow::Result<Value> {
 
     // The mirror is whole when later slots are final.
     let updates = tokio::spawn(update(Arc::clone(&chain), options.updates_per_sec));
-    let api = processes::Api::start(&mirror.database_url, &folder).await?;
+    let api = processes::Api::start(&mirror.database_url, &folder, UNLIMITED).await?;
     let requests = requests::measure(options, &api, &markets[0]).await?;
     let fan_out = sockets::measure(options, &api, &markets, &mirror).await?;
+    drop(api);
+    let api = processes::Api::start(&mirror.database_url, &folder, &[]).await?;
+    let greedy = greedy::measure(options, &api).await?;
     ensure!(
         !updates.is_finished(),
         "the recording has ended; raise --transactions"
@@ -77,6 +91,7 @@ pub async fn run(options: &Options, target: &Path) -> anyhow::Result<Value> {
         "markets": markets.len(),
         "requests": requests,
         "fan_out": fan_out,
+        "greedy_client": greedy,
         "postgres": { "version": postgres.version().await? },
         "build_profile": profile,
         "cpu_pinning": "API or bare handler: CPU 0; clients, indexer, Postgres and the indexer's source: CPU 1",

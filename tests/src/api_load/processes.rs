@@ -73,15 +73,18 @@ fn pinned(program: &Path) -> Command {
 pub struct Api(pub Server);
 
 impl Api {
-    /// Starts the API without limits for a single address. Returns when it serves the mirror.
-    pub async fn start(database_url: &str, folder: &Path) -> anyhow::Result<Self> {
+    /// Starts the API with options. Returns when it serves the mirror.
+    pub async fn start(
+        database_url: &str,
+        folder: &Path,
+        options: &[&str],
+    ) -> anyhow::Result<Self> {
         let address = free_address();
         let mut command = pinned(&binary("api"));
         let log = fs::File::create(folder.join("api.log"))?;
         command
             .args(["--listen", &address.to_string()])
-            .args(["--requests-per-second", "0"])
-            .args(["--connections-per-address", "20000"])
+            .args(options)
             .env("DATABASE_URL", database_url)
             .env("NO_COLOR", "1")
             .stdout(log.try_clone()?)

@@ -1,7 +1,7 @@
 //! Requests a second and their latencies.
 
 use std::{
-    net::SocketAddr,
+    net::{Ipv4Addr, SocketAddr},
     time::{Duration, Instant},
 };
 
@@ -10,7 +10,7 @@ use futures::future::try_join_all;
 use serde_json::{Value, json};
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
-    net::TcpStream,
+    net::{TcpSocket, TcpStream},
 };
 
 use super::{
@@ -150,7 +150,7 @@ async fn run_round(
 }
 
 /// A connection that is kept alive.
-struct Client {
+pub struct Client {
     stream: TcpStream,
     path: String,
     /// Tag of the last answer, sent with the next request if the client keeps answers.
@@ -166,17 +166,28 @@ struct Answer {
 
 impl Client {
     async fn connect(address: SocketAddr, path: &str, is_known: bool) -> anyhow::Result<Self> {
-        let stream = TcpStream::connect(address).await?;
+        let mut client = Self::connect_from(Ipv4Addr::LOCALHOST, address, path).await?;
+        client.is_known = is_known;
+        client.ask().await?;
+        Ok(client)
+    }
+
+    pub async fn connect_from(
+        from: Ipv4Addr,
+        address: SocketAddr,
+        path: &str,
+    ) -> anyhow::Result<Self> {
+        let socket = TcpSocket::new_v4()?;
+        socket.bind((from, 0).into())?;
+        let stream = socket.connect(address).await?;
         stream.set_nodelay(true)?;
-        let mut client = Self {
+        Ok(Self {
             stream,
             path: path.to_owned(),
             tag: None,
-            is_known,
+            is_known: false,
             buffer: Vec::with_capacity(64 * 1024),
-        };
-        client.ask().await?;
-        Ok(client)
+        })
     }
 
     async fn send_until(mut self, end: Instant) -> anyhow::Result<Round> {
@@ -187,6 +198,7 @@ impl Client {
                 return Ok(round);
             }
             let status = self.ask().await?;
+            ensure!([200, 304].contains(&status), "answer {status}");
             round.micros.push(sent.elapsed().as_micros() as u32);
             round.answers += 1;
             round.not_modified += usize::from(status == 304);
@@ -194,7 +206,7 @@ impl Client {
     }
 
     /// Sends a request and reads the answer. Returns its status.
-    async fn ask(&mut self) -> anyhow::Result<u16> {
+    pub async fn ask(&mut self) -> anyhow::Result<u16> {
         let condition = self
             .tag
             .as_deref()
@@ -213,11 +225,6 @@ impl Client {
                 break answer;
             }
         };
-        ensure!(
-            [200, 304].contains(&answer.status),
-            "answer {}",
-            answer.status
-        );
         if self.is_known {
             self.tag = answer.tag;
         }

@@ -87,6 +87,9 @@ enum Options {
         /// How long the messages of the sockets are measured.
         #[arg(long, default_value_t = 20)]
         socket_secs: u64,
+        /// How long a client sends far more than it may.
+        #[arg(long, default_value_t = 20)]
+        greedy_secs: u64,
     },
     /// Answers with a constant body, to compare the API with.
     #[command(hide = true)]
@@ -126,6 +129,7 @@ fn main() {
             clients,
             sockets,
             socket_secs,
+            greedy_secs,
         } => api(&api_load::Options {
             seed,
             transactions,
@@ -135,6 +139,7 @@ fn main() {
             clients,
             sockets,
             socket_secs,
+            greedy_secs,
         }),
         Options::Constant { listen, bytes } => {
             wait_for(api_load::serve_constant(listen, bytes));
