@@ -2,6 +2,7 @@
 
 pub mod bounds;
 mod failures;
+mod operations;
 mod sentences;
 mod summary;
 

@@ -10,6 +10,8 @@ use utoipa::{
     },
 };
 
+use super::operations;
+
 /// Smallest and largest value of an integer; `None` if the schema doesn't have its format.
 pub fn of(object: &Object) -> Option<[i128; 2]> {
     let Some(SchemaFormat::KnownFormat(format)) = &object.format else {
@@ -62,19 +64,7 @@ pub fn set(document: &mut OpenApi) {
     if let Some(components) = &mut document.components {
         components.schemas.values_mut().for_each(set_in);
     }
-    for item in document.paths.paths.values_mut() {
-        for operation in [
-            &mut item.get,
-            &mut item.post,
-            &mut item.patch,
-            &mut item.delete,
-        ]
-        .into_iter()
-        .flatten()
-        {
-            set_of(operation);
-        }
-    }
+    operations::all(document).for_each(set_of);
 }
 
 fn set_of(operation: &mut Operation) {

@@ -5,22 +5,13 @@ use utoipa::openapi::{
     path::{Operation, Parameter, ParameterIn},
 };
 
+use super::operations;
 use crate::problem::kinds;
 
 /// Replaces the response `default` of each operation by one response for each status that it can have.
 pub fn list(document: &mut OpenApi) {
+    operations::all(document).for_each(list_of);
     for item in document.paths.paths.values_mut() {
-        for operation in [
-            &mut item.get,
-            &mut item.post,
-            &mut item.patch,
-            &mut item.delete,
-        ]
-        .into_iter()
-        .flatten()
-        {
-            list_of(operation);
-        }
         if let Some(read) = &mut item.get
             && !needs_node(read)
         {

@@ -2,20 +2,12 @@
 
 use utoipa::openapi::{OpenApi, path::Operation};
 
+use super::operations;
+
 /// Makes the first sentence of each operation's text its summary, and the rest its description. `utoipa` takes the
 /// first line of the text, wherever it ends.
 pub fn split(document: &mut OpenApi) {
-    for item in document.paths.paths.values_mut() {
-        let operations = [
-            &mut item.get,
-            &mut item.post,
-            &mut item.patch,
-            &mut item.delete,
-        ];
-        for operation in operations.into_iter().flatten() {
-            split_of(operation);
-        }
-    }
+    operations::all(document).for_each(split_of);
 }
 
 fn split_of(operation: &mut Operation) {

@@ -16,8 +16,8 @@ use log::PlanLog;
 use plan::{Allowance, Plan};
 use requests::Request;
 
-/// What the limits of a model may read: its open markets and policies, of which the largest model has 200 each, out of
-/// tens of thousands that have ended.
+/// What the limits of a model may read: its open markets and policies. The largest model has 200 of each, and tens of
+/// thousands that have ended.
 const LIMITS_ALLOWANCE: Allowance = Allowance {
     read: 450,
     ..requests::PAGE_ALLOWANCE
